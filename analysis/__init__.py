@@ -1,0 +1,93 @@
+"""What science does with features: extraction, probes, metrics, ethograms, embeddings, reports.
+
+Importing this package loads neither torch nor scikit-learn; names are loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .crossval import cross_validate_by_recording
+    from .design import TrainingSet, consensus, design_matrix, labels_for, stack_recordings
+    from .embedding import compute_embedding, plot_embedding
+    from .ethogram import behavior_colors, plot_ethogram
+    from .extraction import extract_features, feature_spec
+    from .metrics import evaluate_predictions
+    from .predictions import (
+        on_all_frames,
+        open_predictions,
+        predict,
+        predictions_to_annotations,
+        save_predictions,
+    )
+    from .probe import LinearProbe, load_probe, save_probe
+    from .report import Section, write_report
+    from .store import open_features, read_attrs
+
+_HOME_OF = {
+    "cross_validate_by_recording": "crossval",
+    "TrainingSet": "design",
+    "consensus": "design",
+    "design_matrix": "design",
+    "labels_for": "design",
+    "stack_recordings": "design",
+    "compute_embedding": "embedding",
+    "plot_embedding": "embedding",
+    "behavior_colors": "ethogram",
+    "plot_ethogram": "ethogram",
+    "extract_features": "extraction",
+    "feature_spec": "extraction",
+    "evaluate_predictions": "metrics",
+    "on_all_frames": "predictions",
+    "open_predictions": "predictions",
+    "predict": "predictions",
+    "predictions_to_annotations": "predictions",
+    "save_predictions": "predictions",
+    "LinearProbe": "probe",
+    "load_probe": "probe",
+    "save_probe": "probe",
+    "Section": "report",
+    "write_report": "report",
+    "open_features": "store",
+    "read_attrs": "store",
+}
+
+__all__ = [
+    "LinearProbe",
+    "Section",
+    "TrainingSet",
+    "behavior_colors",
+    "compute_embedding",
+    "consensus",
+    "cross_validate_by_recording",
+    "design_matrix",
+    "evaluate_predictions",
+    "extract_features",
+    "feature_spec",
+    "labels_for",
+    "load_probe",
+    "on_all_frames",
+    "open_features",
+    "open_predictions",
+    "plot_embedding",
+    "plot_ethogram",
+    "predict",
+    "predictions_to_annotations",
+    "read_attrs",
+    "save_predictions",
+    "save_probe",
+    "stack_recordings",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,157 @@
+"""From features and labels to the matrices that classifiers take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from behavior_prism.datasets import Annotations, any_individual, to_dense
+from behavior_prism.schemas import NOT_SCORED, validate_features, validate_labels
+
+
+def design_matrix(features: xr.Dataset, *, context: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """One row of numbers per individual and sampled frame.
+
+    Parameters
+    ----------
+    features : xarray.Dataset
+        The features layout.
+    context : int
+        Sampled frames to each side whose rows are averaged and appended; 0 for none.
+
+    Returns
+    -------
+    rows : numpy.ndarray
+        float32, shape (individuals * frames, tokens * channels [* 2 with context]), individual-major.
+    valid : numpy.ndarray
+        bool, shape (individuals * frames,).
+
+    Examples
+    --------
+    >>> X, valid = design_matrix(features)  # doctest: +SKIP
+    """
+    validate_features(features)
+    values = features["feature"].transpose("individual", "time", "token", "channel").values
+    individuals, frames = values.shape[:2]
+    rows = values.reshape(individuals, frames, -1).astype(np.float32)
+    if context:
+        from scipy.ndimage import uniform_filter1d
+
+        around = uniform_filter1d(rows, 2 * context + 1, axis=1, mode="nearest")
+        rows = np.concatenate([rows, around], axis=2)
+    valid = features["valid"].transpose("individual", "time").values
+    return rows.reshape(individuals * frames, -1), valid.reshape(-1)
+
+
+def labels_for(features: xr.Dataset, annotations: Annotations, *, num_frames: int, edges: np.ndarray) -> xr.DataArray:
+    """Three-state labels on the sampled frames and individuals of a feature store.
+
+    Parameters
+    ----------
+    features : xarray.Dataset
+        The features layout.
+    annotations : Annotations
+        Of this recording only. Where no label names one of the features' individuals and the features are of the
+        whole view, the individuals are pooled (present if any shows it).
+    num_frames : int
+        Frames of the whole video.
+    edges : numpy.ndarray
+        Times of its frame edges [s], shape (num_frames + 1,).
+
+    Returns
+    -------
+    xarray.DataArray
+        ``label(time, individual, behavior)``; of several scorers, present or absent only where all who scored agree.
+
+    Raises
+    ------
+    ValueError
+        If labels and features share no individual.
+    """
+    dense = to_dense(annotations, edges[:num_frames])
+    dense = consensus(dense)
+    wanted = [str(i) for i in features["individual"].values]
+    have = [str(i) for i in dense["individual"].values]
+    if not set(wanted) & set(have):
+        if wanted != ["view"]:
+            raise ValueError(f"labels of {have} do not fit features of {wanted}")
+        dense = any_individual(dense)
+    dense = dense.reindex(individual=np.asarray(wanted, dtype=object), fill_value=NOT_SCORED)
+    return dense.isel(time=features["frame"].values).assign_coords(time=features["time"].values)
+
+
+def consensus(label: xr.DataArray) -> xr.DataArray:
+    """Merge scorers: a state counts where everyone who scored the frame says the same.
+
+    Parameters
+    ----------
+    label : xarray.DataArray
+        ``label(scorer, time, individual, behavior)``.
+
+    Returns
+    -------
+    xarray.DataArray
+        The same without ``scorer``; -1 where nobody scored or scorers disagree.
+    """
+    validate_labels(label)
+    scored = label != NOT_SCORED
+    high = label.where(scored, NOT_SCORED).max("scorer")
+    low = label.where(scored, 2).min("scorer")
+    agreed = (high == low) & scored.any("scorer")
+    return high.where(agreed, NOT_SCORED).astype(np.int8).rename("label")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingSet:
+    """Rows of several recordings, ready for a probe.
+
+    Parameters
+    ----------
+    rows : numpy.ndarray
+        float32, shape (n, d).
+    label : numpy.ndarray
+        int8 in {-1, 0, 1}, shape (n, behaviors).
+    recording : numpy.ndarray
+        Name of the recording of every row: the groups of any split, shape (n,).
+    behaviors : tuple of str
+        Columns of ``label``.
+    """
+
+    rows: np.ndarray
+    label: np.ndarray
+    recording: np.ndarray
+    behaviors: tuple[str, ...]
+
+
+def stack_recordings(
+    features: Sequence[xr.Dataset], labels: Sequence[xr.DataArray], *, context: int = 0
+) -> TrainingSet:
+    """Put the valid frames of several recordings below one another.
+
+    Parameters
+    ----------
+    features : sequence of xarray.Dataset
+        One per recording, with ``attrs["recording"]``.
+    labels : sequence of xarray.DataArray
+        From :func:`labels_for`, in the same order, all with the same behaviours.
+    context : int
+        As in :func:`design_matrix`.
+
+    Returns
+    -------
+    TrainingSet
+    """
+    rows, label, names = [], [], []
+    behaviors = tuple(str(b) for b in labels[0]["behavior"].values)
+    for dataset, truth in zip(features, labels, strict=True):
+        matrix, valid = design_matrix(dataset, context=context)
+        y = truth.transpose("individual", "time", "behavior").values.reshape(len(matrix), -1)
+        rows.append(matrix[valid])
+        label.append(y[valid])
+        names.append(np.full(int(valid.sum()), dataset.attrs["recording"], dtype=object))
+    return TrainingSet(
+        rows=np.concatenate(rows), label=np.concatenate(label), recording=np.concatenate(names), behaviors=behaviors
+    )

@@ -1,0 +1,118 @@
+"""How good predictions are, frame by frame, on scored frames only.
+
+Precision, recall and F1 at the probe's own threshold, average precision over all thresholds. Frames that nobody
+scored count nowhere. Intervals are bootstrapped over recordings, never over frames: neighbouring frames are
+copies of one another, and an interval over frames would be far too narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score, precision_recall_fscore_support
+
+from behavior_prism.schemas import NOT_SCORED
+
+METRICS = ("precision", "recall", "f1", "average_precision")
+MEAN = "mean"
+BACKGROUND = ("background", "other", "none")
+
+
+def evaluate_predictions(
+    truth: np.ndarray,
+    score: np.ndarray,
+    behaviors: Sequence[str],
+    *,
+    recording: np.ndarray | None = None,
+    threshold: float = 0.5,
+    background: Sequence[str] = BACKGROUND,
+    num_bootstrap: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score predictions against three-state labels, per behaviour and on average.
+
+    Parameters
+    ----------
+    truth : numpy.ndarray
+        -1, 0 or 1, shape (n, behaviors).
+    score : numpy.ndarray
+        Probabilities, shape (n, behaviors); rows with NaN are left out.
+    behaviors : sequence of str
+        Names of the columns.
+    recording : numpy.ndarray, optional
+        Recording of every row, shape (n,). With at least five recordings 95 % bootstrap intervals over recordings
+        are added as ``f1_low``, ``f1_high``, ``average_precision_low``, ``average_precision_high``.
+    threshold : float
+        Present from this score on.
+    background : sequence of str
+        Behaviours that are left out of the mean (names are compared in lower case).
+    num_bootstrap, seed : int
+        Draws of the bootstrap and their seed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per behaviour and a last one ``"mean"`` over the behaviours that are not background and were present
+        at least once; columns ``precision, recall, f1, average_precision, prevalence, frames, present``. The average
+        precision of guessing equals the prevalence. A measure that has no value (behaviour never present) is NaN.
+
+    Examples
+    --------
+    >>> truth = np.array([[1], [0], [1], [-1]]); score = np.array([[0.9], [0.2], [0.4], [0.8]])
+    >>> evaluate_predictions(truth, score, ["walk"]).loc["walk", ["precision", "recall"]].tolist()
+    [1.0, 0.5]
+    """
+    truth, score = np.asarray(truth), np.asarray(score, dtype=np.float64)
+    if truth.shape != score.shape or truth.ndim != 2 or truth.shape[1] != len(behaviors):
+        raise ValueError(
+            f"expected truth and score of shape (n, {len(behaviors)}), got {truth.shape} and {score.shape}"
+        )
+    table = _table(truth, score, behaviors, threshold, background)
+    if recording is not None and len(names := np.unique(np.asarray(recording).astype(str))) >= 5:
+        rows_of = [np.flatnonzero(np.asarray(recording).astype(str) == name) for name in names]
+        rng = np.random.default_rng(seed)
+        draws = []
+        for _ in range(num_bootstrap):
+            rows = np.concatenate([rows_of[i] for i in rng.integers(len(names), size=len(names))])
+            draws.append(
+                _table(truth[rows], score[rows], behaviors, threshold, background)[["f1", "average_precision"]]
+            )
+        stacked = np.stack([d.to_numpy() for d in draws])  # (draw, behaviour, measure)
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a behaviour that no draw holds stays NaN
+            low, high = np.nanpercentile(stacked, [2.5, 97.5], axis=0)
+        for m, name in enumerate(("f1", "average_precision")):
+            table[f"{name}_low"], table[f"{name}_high"] = low[:, m], high[:, m]
+    return table
+
+
+def _table(
+    truth: np.ndarray, score: np.ndarray, behaviors: Sequence[str], threshold: float, background: Sequence[str]
+) -> pd.DataFrame:
+    rows = {}
+    for column, behavior in enumerate(behaviors):
+        used = (truth[:, column] != NOT_SCORED) & np.isfinite(score[:, column])
+        y, p = truth[used, column], score[used, column]
+        present = int((y == 1).sum())
+        values = dict.fromkeys(METRICS, np.nan)
+        if present:
+            precision, recall, f1, _ = precision_recall_fscore_support(
+                y, p >= threshold, average="binary", pos_label=1, zero_division=0.0
+            )
+            values = dict(zip(METRICS, (precision, recall, f1, float(average_precision_score(y, p))), strict=True))
+        rows[behavior] = {
+            **values,
+            "prevalence": present / len(y) if len(y) else np.nan,
+            "frames": len(y),
+            "present": present,
+        }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    counted = table[(table["present"] > 0) & ~table.index.str.lower().isin([b.lower() for b in background])]
+    mean = counted[[*METRICS, "prevalence"]].mean()
+    table.loc[MEAN] = {**mean.to_dict(), "frames": int(table["frames"].max()), "present": int(counted["present"].sum())}
+    table[["frames", "present"]] = table[["frames", "present"]].astype(int)
+    return table

@@ -1,0 +1,213 @@
+"""What a probe says about a recording: scores, labels and bouts, kept with where they come from."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from behavior_prism.datasets import Annotations, from_dense
+from behavior_prism.schemas import NOT_SCORED, log_operation, validate_predictions
+
+from .design import design_matrix
+from .probe import LinearProbe
+from .store import MARKER, read_attrs
+
+SPEC_FIELDS = ("encoder", "weights", "image_size", "resize", "length", "step", "stride", "grid")
+
+
+def predict(probe: LinearProbe, card: dict[str, Any], features: xr.Dataset) -> xr.Dataset:
+    """Score every sampled frame of a recording.
+
+    Parameters
+    ----------
+    probe : LinearProbe
+        Fitted on three-state labels.
+    card : dict
+        Its card; the feature settings in it must be those of ``features``.
+    features : xarray.Dataset
+        The features layout.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``score(time, individual, behavior)`` float32 and ``label(...)`` int8 on the sampled frames; -1 and NaN where
+        the features are not valid.
+
+    Raises
+    ------
+    ValueError
+        If the features were made with other settings than those the probe was trained on.
+    """
+    settings = json.loads(features.attrs.get("settings", "{}"))
+    trained_on = card["features"]
+    changed = [f for f in SPEC_FIELDS if settings.get(f) != trained_on.get(f)]
+    if changed:
+        got = ", ".join(f"{f} {settings.get(f)} instead of {trained_on.get(f)}" for f in changed)
+        raise ValueError(f"features of {features.attrs.get('recording')!r} do not fit the probe: {got}")
+    rows, valid = design_matrix(features, context=int(card.get("context", 0)))
+    individuals, frames = features.sizes["individual"], features.sizes["time"]
+    score = np.full((len(rows), len(card["behaviors"])), np.nan, dtype=np.float32)
+    if valid.any():
+        score[valid] = probe.predict_proba(rows[valid])
+    label = np.where(np.isnan(score), NOT_SCORED, score >= 0.5).astype(np.int8)
+    shape = (individuals, frames, len(card["behaviors"]))
+    dims = ("time", "individual", "behavior")
+    attrs = {
+        MARKER: "predictions",
+        **{k: features.attrs[k] for k in ("recording", "video", "video_num_frames", "fps", "encoder_notice")},
+        "encoder_trained": features.attrs["encoder_trained"],
+        "features_key": features.attrs["key"],
+        "probe": json.dumps({k: card[k] for k in ("kind", "behaviors", "recordings", "version")}),
+    }
+    out = xr.Dataset(
+        {
+            "score": (dims, score.reshape(shape).transpose(1, 0, 2)),
+            "label": (dims, label.reshape(shape).transpose(1, 0, 2)),
+        },
+        coords={
+            "time": features["time"].values,
+            "frame": ("time", features["frame"].values),
+            "individual": features["individual"].values.astype(object),
+            "behavior": np.asarray(card["behaviors"], dtype=object),
+        },
+        attrs=log_operation(attrs, "predict"),
+    )
+    return validate_predictions(out)
+
+
+def on_all_frames(values: xr.DataArray, edges: np.ndarray) -> xr.DataArray:
+    """Lay values of sampled frames on every video frame between the first and the last sampled one.
+
+    Parameters
+    ----------
+    values : xarray.DataArray
+        With a ``time`` dimension and the coordinate ``frame``.
+    edges : numpy.ndarray
+        Times of the video's frame edges [s], shape (num_frames + 1,).
+
+    Returns
+    -------
+    xarray.DataArray
+        One row per video frame, from the nearest sampled frame (at most half a step away); -1 (labels) or NaN
+        (scores) outside the part that was sampled.
+    """
+    sampled = values["frame"].values
+    num_frames = len(edges) - 1
+    step = int(sampled[1] - sampled[0]) if len(sampled) > 1 else 1
+    frames = np.arange(num_frames)
+    right = np.clip(np.searchsorted(sampled, frames), 0, len(sampled) - 1)
+    left = np.maximum(right - 1, 0)
+    nearest = np.where(np.abs(frames - sampled[left]) <= np.abs(sampled[right] - frames), left, right)
+    out = values.isel(time=nearest).assign_coords(time=edges[:-1], frame=("time", frames))
+    inside = (frames >= sampled[0]) & (frames < min(int(sampled[-1]) + step, num_frames))
+    empty = NOT_SCORED if np.issubdtype(values.dtype, np.integer) else np.nan
+    keep = xr.DataArray(inside, dims="time", coords={"time": out["time"]})
+    return out.where(keep, empty).astype(values.dtype)
+
+
+def predictions_to_annotations(predictions: xr.Dataset, edges: np.ndarray) -> Annotations:
+    """Bouts of predictions, on the frames of the video.
+
+    Parameters
+    ----------
+    predictions : xarray.Dataset
+        From :func:`predict`.
+    edges : numpy.ndarray
+        Times of the video's frame edges [s], shape (num_frames + 1,).
+
+    Returns
+    -------
+    Annotations
+        Scorer ``"probe"``; a column ``score`` holds the mean probability over each bout.
+    """
+    validate_predictions(predictions)
+    label = on_all_frames(predictions["label"], edges).expand_dims(scorer=np.asarray(["probe"], dtype=object))
+    annotations = from_dense(label, recording=str(predictions.attrs["recording"]), edges=edges)
+    score = on_all_frames(predictions["score"], edges)
+    place = {n: {str(v): i for i, v in enumerate(score[n].values)} for n in ("individual", "behavior")}
+    values = score.transpose("time", "individual", "behavior").values
+    bouts = annotations.bouts.assign(
+        score=[
+            round(
+                float(
+                    values[
+                        b.start_frame : b.stop_frame, place["individual"][b.individual], place["behavior"][b.behavior]
+                    ].mean()
+                ),
+                4,
+            )
+            for b in annotations.bouts.itertuples()
+        ]
+    )
+    return Annotations(bouts=bouts, scored=annotations.scored, behaviors=annotations.behaviors)
+
+
+def save_predictions(predictions: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write predictions to a zarr group.
+
+    Parameters
+    ----------
+    predictions : xarray.Dataset
+        The predictions layout.
+    path : str or pathlib.Path
+        ``<name>.predictions.zarr``, made under a temporary name.
+    overwrite : bool
+        Replace existing predictions.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    FileExistsError
+        If the group is there and ``overwrite`` is not set, or it is something else.
+    """
+    validate_predictions(predictions)
+    path = Path(path)
+    if path.exists():
+        if not overwrite:
+            raise FileExistsError(f"{path}: exists already; choose another name or overwrite it explicitly")
+        read_attrs(path, "predictions")
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # zarr: text arrays and consolidated metadata in v3
+            predictions.to_zarr(fresh, mode="w", zarr_format=3, consolidated=True)
+        if path.exists():
+            shutil.rmtree(path)
+        fresh.replace(path)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return path
+
+
+def open_predictions(path: str | Path) -> xr.Dataset:
+    """Open saved predictions.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A ``.predictions.zarr`` folder.
+
+    Returns
+    -------
+    xarray.Dataset
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If it is missing or not predictions of ours.
+    """
+    read_attrs(path, "predictions")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        dataset = xr.open_zarr(path, chunks=None).load()
+    return validate_predictions(dataset)

@@ -1,0 +1,286 @@
+"""The feature store: one zarr v3 group per recording and setting, written shard by shard.
+
+Readable with plain ``xarray.open_zarr``. While it grows the store is called ``<name>.partial``; it gets its name
+when the last shard is in, so that a store under its own name is always whole. A shard is the unit of commit: its
+data are written first, its checksum and ``done`` flag after that, and whatever has no flag is computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import warnings
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from behavior_prism.schemas import validate_features
+
+CHUNK_BYTES = 3 << 19  # 1.5 MiB
+SHARD_FRAMES = 1024
+MARKER = "behavior_prism"
+
+
+def settings_key(settings: Mapping[str, Any]) -> str:
+    """Hash of every setting that changes the numbers.
+
+    Parameters
+    ----------
+    settings : mapping
+        JSON-compatible.
+
+    Returns
+    -------
+    str
+        SHA-256, hex.
+
+    Examples
+    --------
+    >>> settings_key({"a": 1, "b": 2}) == settings_key({"b": 2, "a": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def partial_path(path: Path) -> Path:
+    """Where a store lies until it is whole.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Its final place.
+
+    Returns
+    -------
+    pathlib.Path
+    """
+    return path.with_name(path.name + ".partial")
+
+
+class FeatureWriter:
+    """Writes one feature store, from the start or from where an earlier run stopped.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Final place of the store.
+    settings : mapping
+        What the key is made of.
+    template : xarray.Dataset
+        Coordinates, ``valid`` and ``window_position``, all known before the first frame is decoded.
+    num_tokens, num_channels : int
+        Size of the features of one frame.
+    attrs : mapping
+        Attributes that do not enter the key.
+
+    Attributes
+    ----------
+    done : numpy.ndarray
+        Which shards are in, bool, shape (shards,).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: Mapping[str, Any],
+        template: xr.Dataset,
+        *,
+        num_tokens: int,
+        num_channels: int,
+        attrs: Mapping[str, Any],
+    ) -> None:
+        self.path = path
+        self.partial = partial_path(path)
+        self.key = settings_key(settings)
+        self.num_frames = template.sizes["time"]
+        self.num_shards = -(-self.num_frames // SHARD_FRAMES)
+        if self.partial.exists() and _key_of(self.partial) != self.key:
+            shutil.rmtree(self.partial)  # begun with other settings: nothing in it can be used
+        if not self.partial.exists():
+            self._create(settings, template, num_tokens, num_channels, attrs)
+        self._group = zarr.open_group(self.partial, mode="r+")
+        self.done = self._verify()
+
+    def _create(
+        self,
+        settings: Mapping[str, Any],
+        template: xr.Dataset,
+        num_tokens: int,
+        num_channels: int,
+        attrs: Mapping[str, Any],
+    ) -> None:
+        fresh = self.partial.with_name(self.partial.name + ".new")
+        if fresh.exists():
+            shutil.rmtree(fresh)
+        fresh.parent.mkdir(parents=True, exist_ok=True)
+        template = template.assign(
+            done=("shard", np.zeros(self.num_shards, dtype=bool)),
+            checksum=("shard", np.zeros(self.num_shards, dtype=np.uint32)),
+        )
+        template.attrs = {
+            MARKER: "features",
+            "key": self.key,
+            "settings": json.dumps(dict(settings), sort_keys=True),
+            **attrs,
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # zarr: text arrays have no frozen v3 specification yet
+            template.to_zarr(fresh, mode="w", zarr_format=3, consolidated=False)
+            individuals = template.sizes["individual"]
+            frame_bytes = num_tokens * num_channels * 2
+            chunk = min(SHARD_FRAMES, 1 << max(0, int(np.log2(max(1, CHUNK_BYTES // frame_bytes)))))
+            zarr.open_group(fresh, mode="r+").create_array(
+                "feature",
+                shape=(individuals, self.num_frames, num_tokens, num_channels),
+                dtype=np.float16,
+                chunks=(1, chunk, num_tokens, num_channels),
+                shards=(individuals, SHARD_FRAMES, num_tokens, num_channels),
+                dimension_names=("individual", "time", "token", "channel"),
+                fill_value=np.nan,
+            )
+        fresh.replace(self.partial)
+
+    def _verify(self) -> np.ndarray:
+        done = self._group["done"][:].astype(bool)
+        checksums = self._group["checksum"][:]
+        for k in np.flatnonzero(done):
+            a, b = self.shard_frames(int(k))
+            done[k] = _checksum(self._group["feature"][:, a:b]) == checksums[k]
+        return done
+
+    def shard_frames(self, k: int) -> tuple[int, int]:
+        """Half-open interval of sampled frames in shard ``k``.
+
+        Parameters
+        ----------
+        k : int
+            Which shard.
+
+        Returns
+        -------
+        (int, int)
+        """
+        return k * SHARD_FRAMES, min((k + 1) * SHARD_FRAMES, self.num_frames)
+
+    def write(self, k: int, feature: np.ndarray) -> None:
+        """Write one shard and commit it.
+
+        Parameters
+        ----------
+        k : int
+            Which shard.
+        feature : numpy.ndarray
+            float16, shape (individuals, frames of the shard, tokens, channels).
+
+        Raises
+        ------
+        ValueError
+            If the array does not cover exactly the shard.
+        """
+        a, b = self.shard_frames(k)
+        if feature.shape[1] != b - a:
+            raise ValueError(f"shard {k}: expected {b - a} frames, got {feature.shape[1]}")
+        feature = np.ascontiguousarray(feature, dtype=np.float16)
+        self._group["feature"][:, a:b] = feature
+        self._group["checksum"][k] = _checksum(feature)
+        self._group["done"][k] = True
+        self.done[k] = True
+
+    def finish(self) -> None:
+        """Give the whole store its name."""
+        if not self.done.all():
+            raise ValueError(f"{self.partial}: {int((~self.done).sum())} of {self.num_shards} shards are missing")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # zarr: consolidated metadata are an extension of v3
+            zarr.consolidate_metadata(str(self.partial))
+        self.partial.replace(self.path)
+
+    def discard(self) -> None:
+        """Remove what was begun."""
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+
+def _checksum(feature: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(feature).view(np.uint8).data)
+
+
+def _key_of(path: Path) -> str | None:
+    try:
+        return str(zarr.open_group(path, mode="r").attrs.get("key"))
+    except (FileNotFoundError, ValueError, KeyError, json.JSONDecodeError):
+        return None
+
+
+def read_attrs(path: str | Path, kind: str) -> dict[str, Any]:
+    """Attributes of one of our zarr groups.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A zarr group.
+    kind : str
+        ``"features"`` or ``"predictions"``.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no group, or it is something else.
+    """
+    path = Path(path)
+    if not path.exists():
+        hint = (
+            f" ({partial_path(path).name} is there: extract again to finish it)" if partial_path(path).exists() else ""
+        )
+        raise FileNotFoundError(f"{path}: no such {kind} store{hint}")
+    try:
+        attrs = dict(zarr.open_group(path, mode="r").attrs)
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
+        raise ValueError(f"{path}: expected a {kind} store (a zarr folder), got something else") from None
+    if attrs.get(MARKER) != kind:
+        raise ValueError(f"{path}: expected a {kind} store, got {attrs.get(MARKER) or 'a foreign zarr group'}")
+    return attrs
+
+
+def open_features(path: str | Path) -> xr.Dataset:
+    """Open a feature store, lazily.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A ``.features.zarr`` folder.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``feature(individual, time, token, channel)`` float16, ``valid``, ``window_position``; the settings lie in
+        ``attrs``.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no store, it is not one of ours, or it is unfinished.
+
+    Examples
+    --------
+    >>> features = open_features("out/arena.features.zarr")  # doctest: +SKIP
+    >>> features.feature.sizes                               # doctest: +SKIP
+    """
+    path = Path(path)
+    read_attrs(path, "features")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        dataset = xr.open_zarr(path, chunks=None)
+    if not bool(dataset["done"].all()):
+        missing = int((~dataset["done"]).sum())
+        raise ValueError(f"{path}: unfinished: {missing} of {dataset.sizes['shard']} shards are missing; extract again")
+    return validate_features(dataset.drop_vars(["done", "checksum"]))

@@ -1,0 +1,93 @@
+"""Lab data, read exactly: video, time, windows, tracks, labels, and a simulator with exact truth.
+
+Importing this package loads neither torch nor OpenCV; names are loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .annotations import Annotations, annotations_from_intervals, any_individual, from_dense, to_dense
+    from .bout_table import load_annotations, save_annotations, score_whole
+    from .recording import Recording, fingerprint, load_recording
+    from .simulate import (
+        FLY_BEHAVIORS,
+        MOUSE_BEHAVIORS,
+        SimulatedClip,
+        SimulatedRecording,
+        behaviors_of,
+        simulate_clip,
+        simulate_recording,
+        write_recording,
+    )
+    from .tracks import load_tracks
+    from .video import Video
+    from .windows import WindowSpec, central_windows, sample_frames, window_starts
+
+_HOME_OF = {
+    "Annotations": "annotations",
+    "annotations_from_intervals": "annotations",
+    "any_individual": "annotations",
+    "from_dense": "annotations",
+    "to_dense": "annotations",
+    "load_annotations": "bout_table",
+    "save_annotations": "bout_table",
+    "score_whole": "bout_table",
+    "Recording": "recording",
+    "fingerprint": "recording",
+    "load_recording": "recording",
+    "FLY_BEHAVIORS": "simulate",
+    "MOUSE_BEHAVIORS": "simulate",
+    "SimulatedClip": "simulate",
+    "SimulatedRecording": "simulate",
+    "behaviors_of": "simulate",
+    "simulate_clip": "simulate",
+    "simulate_recording": "simulate",
+    "write_recording": "simulate",
+    "load_tracks": "tracks",
+    "Video": "video",
+    "WindowSpec": "windows",
+    "central_windows": "windows",
+    "sample_frames": "windows",
+    "window_starts": "windows",
+}
+
+__all__ = [
+    "Annotations",
+    "FLY_BEHAVIORS",
+    "MOUSE_BEHAVIORS",
+    "Recording",
+    "SimulatedClip",
+    "SimulatedRecording",
+    "Video",
+    "WindowSpec",
+    "annotations_from_intervals",
+    "any_individual",
+    "behaviors_of",
+    "central_windows",
+    "fingerprint",
+    "from_dense",
+    "load_annotations",
+    "load_recording",
+    "load_tracks",
+    "sample_frames",
+    "save_annotations",
+    "score_whole",
+    "simulate_clip",
+    "simulate_recording",
+    "to_dense",
+    "window_starts",
+    "write_recording",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

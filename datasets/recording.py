@@ -1,0 +1,186 @@
+"""One recording: its video, its time, where its animals are, and which part of the picture is meant."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .annotations import WHOLE_VIEW
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .video import Video
+
+Region = tuple[int, int, int, int]  # x, y, width, height in pixels
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Recording:
+    """A video with a name, the frames meant, and named regions of the picture.
+
+    Parameters
+    ----------
+    video : Video
+        The frames.
+    name : str
+        Short name, unique among the recordings of an analysis.
+    regions : mapping of str to (int, int, int, int)
+        Rectangles ``(x, y, width, height)`` in pixels that count as individuals (wells, arenas, panels).
+        By default the whole picture, called ``"view"``.
+    start_frame, stop_frame : int
+        Half-open interval of the frames meant; all by default.
+    tracks : xarray.Dataset, optional
+        Where the animals are, movement's layout.
+
+    Raises
+    ------
+    ValueError
+        If a region leaves the picture or the interval leaves the video.
+
+    Examples
+    --------
+    >>> recording = load_recording("arena.mp4")      # doctest: +SKIP
+    >>> recording.num_frames, recording.individuals  # doctest: +SKIP
+    (900, ('view',))
+    """
+
+    video: Video
+    name: str
+    regions: Mapping[str, Region] = field(default_factory=dict)
+    start_frame: int = 0
+    stop_frame: int = -1
+    tracks: xr.Dataset | None = None
+
+    def __post_init__(self) -> None:
+        num_frames, height, width, _ = self.video.shape
+        if self.stop_frame == -1:
+            object.__setattr__(self, "stop_frame", num_frames)
+        if not 0 <= self.start_frame < self.stop_frame <= num_frames:
+            raise ValueError(
+                f"{self.video.path}: expected frames within [0, {num_frames}), "
+                f"got [{self.start_frame}, {self.stop_frame})"
+            )
+        if not self.regions:
+            object.__setattr__(self, "regions", {WHOLE_VIEW: (0, 0, width, height)})
+        for name, (x, y, w, h) in self.regions.items():
+            if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
+                raise ValueError(
+                    f"{self.video.path}: region {name!r} = (x {x}, y {y}, width {w}, height {h}) "
+                    f"leaves the picture of {width}x{height}"
+                )
+
+    @property
+    def individuals(self) -> tuple[str, ...]:
+        """Names of the regions, in order."""
+        return tuple(self.regions)
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames meant."""
+        return self.stop_frame - self.start_frame
+
+    @property
+    def times(self) -> np.ndarray:
+        """Time of every frame of the whole video [s]."""
+        return self.video.times
+
+    def crop(self, frame: np.ndarray, individual: str) -> np.ndarray:
+        """Cut one individual's region out of a frame.
+
+        Parameters
+        ----------
+        frame : numpy.ndarray
+            uint8, shape (height, width, 3).
+        individual : str
+            Name of a region.
+
+        Returns
+        -------
+        numpy.ndarray
+            A view into ``frame``, shape (region height, region width, 3).
+        """
+        x, y, w, h = self.regions[individual]
+        return frame[y : y + h, x : x + w]
+
+
+def load_recording(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    regions: Mapping[str, Region] | None = None,
+    frames: tuple[int, int] | None = None,
+    tracks: str | Path | None = None,
+    allow_cut_short: bool = False,
+) -> Recording:
+    """Open a video as a recording.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A video file.
+    name : str, optional
+        Its name; by default the file name without its ending.
+    regions : mapping of str to (int, int, int, int), optional
+        As in :class:`Recording`.
+    frames : (int, int), optional
+        Half-open interval of the frames meant.
+    tracks : str or pathlib.Path, optional
+        A pose file for :func:`load_tracks`.
+    allow_cut_short : bool
+        Take a file that holds fewer frames than its header promises.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the video cannot be used or an argument does not fit it.
+    """
+    from .tracks import load_tracks
+    from .video import Video
+
+    video = Video(path, allow_cut_short=allow_cut_short)
+    start, stop = frames if frames is not None else (0, -1)
+    return Recording(
+        video=video,
+        name=name or video.path.stem,
+        regions=dict(regions or {}),
+        start_frame=start,
+        stop_frame=stop,
+        tracks=None if tracks is None else load_tracks(tracks, times=video.times),
+    )
+
+
+def fingerprint(path: str | Path) -> str:
+    """Tell one file from another without reading all of it.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A file of any size.
+
+    Returns
+    -------
+    str
+        SHA-256 (hex) over the size, the first and the last MiB and 64 evenly spaced blocks of 64 KiB.
+    """
+    path = Path(path)
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    mebi, block = 1 << 20, 1 << 16
+    with path.open("rb") as file:
+        digest.update(file.read(mebi))
+        for place in np.linspace(0, max(0, size - block), 64).astype(np.int64):
+            file.seek(int(place))
+            digest.update(file.read(block))
+        file.seek(max(0, size - mebi))
+        digest.update(file.read(mebi))
+    return digest.hexdigest()

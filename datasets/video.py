@@ -1,0 +1,212 @@
+"""Exact access to the frames of a video file.
+
+Frames are found by presentation time through :mod:`.frame_index`, never by ``CAP_PROP_POS_FRAMES`` or
+``frame / fps``. A frame that cannot be decoded is an error that names it, never a neighbour in its place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from .frame_index import FrameIndex, build_frame_index, open_container
+
+
+class Video:
+    """A video file as a read-only sequence of RGB frames.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A video file that FFmpeg can read.
+    allow_cut_short : bool
+        Take a file whose header promises more frames than it holds. Off by default: half a recording that
+        looks like a whole one falsifies every time budget.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file.
+    index : FrameIndex
+        Presentation times and key frames.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, ValueError
+        If the file is missing, not a video, empty or cut short.
+
+    Examples
+    --------
+    >>> video = Video("arena.mp4")                 # doctest: +SKIP
+    >>> video[10].shape, len(video), video.times[1]  # doctest: +SKIP
+    ((480, 640, 3), 900, 0.0333)
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, allow_cut_short: bool = False) -> None:
+        self.path = Path(path)
+        self.index: FrameIndex = build_frame_index(self.path)
+        if self.index.is_cut_short and not allow_cut_short:
+            raise ValueError(
+                f"{self.path}: cut short: its header promises {self.index.header_frames} frames, the file holds "
+                f"{self.index.num_packets}; allow it explicitly to use the part that is there"
+            )
+        self._container: Any = None
+        self._stream_of_frames: Iterator[tuple[int, Any]] | None = None
+        self._next = 0  # no frame before this index can come from the running decoder
+
+    # -- what it is
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __repr__(self) -> str:
+        n, h, w, _ = self.shape
+        return f"Video({self.path.name!r}: {n} frames of {w}x{h}, {self.fps:.4g} fps, {self.index.codec})"
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(frames, height, width, 3)."""
+        return len(self.index), self.index.height, self.index.width, 3
+
+    @property
+    def times(self) -> np.ndarray:
+        """Presentation time of every frame [s], shape (n,); the first is 0."""
+        return self.index.times
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Times of the frame edges [s], shape (n + 1,)."""
+        return self.index.edges
+
+    @property
+    def fps(self) -> float:
+        """Frames per second, from the median frame interval."""
+        return self.index.fps
+
+    # -- reading
+
+    def __getitem__(self, key: int | slice | np.ndarray | list[int]) -> np.ndarray:
+        if isinstance(key, (int, np.integer)):
+            return self._read([self._normalise(int(key))])[0]
+        if isinstance(key, slice):
+            return self._read(list(range(*key.indices(len(self)))))
+        return self._read([self._normalise(int(i)) for i in np.asarray(key, dtype=np.int64).ravel()])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return self.iter_frames()
+
+    def iter_frames(self, indices: Iterable[int] | None = None) -> Iterator[np.ndarray]:
+        """Yield frames one at a time; nothing is kept.
+
+        Parameters
+        ----------
+        indices : iterable of int, optional
+            Which frames; all by default. Quick when they increase, right in any order.
+
+        Yields
+        ------
+        numpy.ndarray
+            uint8, shape (height, width, 3), RGB.
+        """
+        for i in range(len(self)) if indices is None else indices:
+            yield self._to_rgb(self._frame(self._normalise(int(i))))
+
+    def _normalise(self, i: int) -> int:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"{self.path}: expected a frame below {len(self)}, got {i}")
+        return i % len(self)
+
+    def _read(self, indices: list[int]) -> np.ndarray:
+        out = np.empty((len(indices), *self.shape[1:]), dtype=np.uint8)
+        # in file order, so that frames behind one key frame are decoded once
+        for place in np.argsort(np.asarray(indices), kind="stable"):
+            out[place] = self._to_rgb(self._frame(indices[place]))
+        return out
+
+    def _to_rgb(self, frame: Any) -> np.ndarray:
+        if (frame.width, frame.height) != (self.index.width, self.index.height):
+            raise ValueError(
+                f"{self.path}: expected frames of {self.index.width}x{self.index.height}, "
+                f"got one of {frame.width}x{frame.height}"
+            )
+        return frame.to_ndarray(format="rgb24")
+
+    def _frame(self, i: int) -> Any:
+        keyframes = np.flatnonzero(self.index.is_keyframe[: i + 1])
+        at_hand = self._stream_of_frames is not None and i >= self._next
+        if at_hand and not (len(keyframes) and keyframes[-1] > self._next):
+            frame = self._decode_up_to(i)
+            if frame is not None:
+                return frame
+        # An open group of pictures can need the one before it; the start of the file needs nothing.
+        for origin in dict.fromkeys([i, *(int(k) - 1 for k in keyframes[-1:] if k > 0), 0]):
+            self._seek(origin)
+            frame = self._decode_up_to(i)
+            if frame is not None:
+                return frame
+        self.close()  # the next read starts afresh
+        raise ValueError(f"{self.path}: frame {i} (at {self.times[i]:.3f} s) cannot be decoded")
+
+    def _decode_up_to(self, i: int) -> Any:
+        """Decode on to frame i; None if the decoder passes it by."""
+        assert self._stream_of_frames is not None
+        for position, frame in self._stream_of_frames:
+            self._next = position + 1
+            if position == i:
+                return frame
+            if position > i:
+                break
+        return None
+
+    def _seek(self, i: int) -> None:
+        if self._container is None:
+            self._container = open_container(self.path)
+            stream = self._container.streams.video[0]
+            stream.thread_type = "AUTO"
+            stream.codec_context.options = {"err_detect": "explode"}
+            # Old x264 files in 4:4:4 name their encoder's version in the first packet only; without it the decoder
+            # gets every frame behind another key frame wrong, and says nothing: show it that packet first.
+            next(self._decode(self._container, stream), None)
+        stream = self._container.streams.video[0]
+        self._container.seek(int(self.index.pts[i]), stream=stream, backward=True)
+        self._stream_of_frames = self._decode(self._container, stream)
+        self._next = 0
+
+    def _decode(self, container: Any, stream: Any) -> Iterator[tuple[int, Any]]:
+        """Decoded frames that are shown, with their index; damaged ones are passed over."""
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                continue  # the frames it should have held will be missed by their index
+            for frame in frames:
+                if frame.pts is None or frame.is_corrupt:
+                    continue
+                position = int(np.searchsorted(self.index.pts, frame.pts))
+                if position < len(self) and self.index.pts[position] == frame.pts:
+                    yield position, frame
+
+    # -- life
+
+    def close(self) -> None:
+        """Close the file; the next read opens it again."""
+        self._stream_of_frames = None
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+        self._next = 0
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # an open decoder cannot travel to a worker process; it is opened again there
+        return {**self.__dict__, "_container": None, "_stream_of_frames": None, "_next": 0}

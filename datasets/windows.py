@@ -1,0 +1,149 @@
+"""Which frames make a window, and which window speaks for which frame.
+
+Overlapping windows cut a recording's sampled frames (every ``step``-th) into clips of ``length``. A sampled
+frame takes its features from the window in which it is most central, so that it is seen with what came before
+and what came after.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowSpec:
+    """How a recording is cut into windows.
+
+    Parameters
+    ----------
+    length : int
+        Sampled frames in a window; what the encoder was trained with.
+    step : int
+        Video frames from one sampled frame to the next.
+    stride : int, optional
+        Sampled frames from one window to the next; half the length by default.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not positive, or the stride leaves frames out.
+
+    Examples
+    --------
+    >>> WindowSpec(length=16).stride
+    8
+    """
+
+    length: int
+    step: int = 1
+    stride: int = 0
+
+    def __post_init__(self) -> None:
+        if self.stride == 0:
+            object.__setattr__(self, "stride", max(1, self.length // 2))
+        for name in ("length", "step", "stride"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected a whole number from 1 on, got {getattr(self, name)}")
+        if self.stride > self.length:
+            raise ValueError(f"stride: expected at most the length ({self.length}), got {self.stride}")
+
+    @classmethod
+    def for_rate(cls, fps: float, *, length: int, stride: int = 0) -> WindowSpec:
+        """Windows that sample about 30 frames a second, whatever the camera's rate.
+
+        Parameters
+        ----------
+        fps : float
+            Frames per second of the recording.
+        length, stride : int
+            As in :class:`WindowSpec`.
+
+        Returns
+        -------
+        WindowSpec
+
+        Examples
+        --------
+        >>> WindowSpec.for_rate(250.0, length=16).step
+        8
+        """
+        return cls(length=length, step=max(1, round(fps / 30)), stride=stride)
+
+
+def sample_frames(start_frame: int, stop_frame: int, step: int) -> np.ndarray:
+    """Indices of the sampled frames in ``[start_frame, stop_frame)``.
+
+    Parameters
+    ----------
+    start_frame, stop_frame : int
+        Half-open interval of video frames.
+    step : int
+        Every which frame.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape (n,).
+    """
+    return np.arange(start_frame, stop_frame, step, dtype=np.int64)
+
+
+def window_starts(num_sampled: int, spec: WindowSpec) -> np.ndarray:
+    """First sampled frame of every window.
+
+    Parameters
+    ----------
+    num_sampled : int
+        Number of sampled frames.
+    spec : WindowSpec
+        How to cut.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape (windows,). The last window is moved back to end with the last frame. A recording shorter
+        than one window has one window, which the reader pads.
+
+    Examples
+    --------
+    >>> window_starts(11, WindowSpec(length=4, stride=2)).tolist()
+    [0, 2, 4, 6, 7]
+    """
+    if num_sampled < 1:
+        raise ValueError(f"expected at least one sampled frame, got {num_sampled}")
+    last = max(0, num_sampled - spec.length)
+    starts = np.arange(0, last + 1, spec.stride, dtype=np.int64)
+    return starts if starts[-1] == last else np.append(starts, last)
+
+
+def central_windows(num_sampled: int, spec: WindowSpec) -> tuple[np.ndarray, np.ndarray]:
+    """For every sampled frame, the window in which it is most central and its slot there.
+
+    Parameters
+    ----------
+    num_sampled : int
+        Number of sampled frames.
+    spec : WindowSpec
+        How to cut.
+
+    Returns
+    -------
+    window : numpy.ndarray
+        Index into :func:`window_starts`, int64, shape (num_sampled,), never decreasing.
+    position : numpy.ndarray
+        Slot in that window, int64, shape (num_sampled,).
+
+    Examples
+    --------
+    >>> central_windows(6, WindowSpec(length=4, stride=2))[1].tolist()
+    [0, 1, 2, 1, 2, 3]
+    """
+    starts = window_starts(num_sampled, spec)
+    frames = np.arange(num_sampled)
+    centres = starts + (spec.length - 1) / 2
+    # between two neighbouring centres the border lies half way; a tie goes to the earlier window
+    borders = (centres[:-1] + centres[1:]) / 2
+    window = np.searchsorted(borders, frames, side="left")
+    return window, frames - starts[window]
