@@ -46,20 +46,18 @@ def design_matrix(features: xr.Dataset, *, context: int = 0) -> tuple[np.ndarray
     return rows.reshape(individuals * frames, -1), valid.reshape(-1)
 
 
-def labels_for(features: xr.Dataset, annotations: Annotations, *, num_frames: int, edges: np.ndarray) -> xr.DataArray:
+def labels_for(features: xr.Dataset, annotations: Annotations, *, what: str = "labels") -> xr.DataArray:
     """Three-state labels on the sampled frames and individuals of a feature store.
 
     Parameters
     ----------
     features : xarray.Dataset
-        The features layout.
+        The features layout (or predictions: whatever has ``frame``, ``individual`` and ``edge_time``).
     annotations : Annotations
         Of this recording only. Where no label names one of the features' individuals and the features are of the
         whole view, the individuals are pooled (present if any shows it).
-    num_frames : int
-        Frames of the whole video.
-    edges : numpy.ndarray
-        Times of its frame edges [s], shape (num_frames + 1,).
+    what : str
+        Where the labels come from, for error messages.
 
     Returns
     -------
@@ -69,15 +67,14 @@ def labels_for(features: xr.Dataset, annotations: Annotations, *, num_frames: in
     Raises
     ------
     ValueError
-        If labels and features share no individual.
+        If a label ends past the video, or labels and features share no individual.
     """
-    dense = to_dense(annotations, edges[:num_frames])
-    dense = consensus(dense)
+    dense = consensus(to_dense(annotations, features["edge_time"].values[:-1], what=what))
     wanted = [str(i) for i in features["individual"].values]
     have = [str(i) for i in dense["individual"].values]
     if not set(wanted) & set(have):
         if wanted != ["view"]:
-            raise ValueError(f"labels of {have} do not fit features of {wanted}")
+            raise ValueError(f"{what}: labels of {have} do not fit features of {wanted}")
         dense = any_individual(dense)
     dense = dense.reindex(individual=np.asarray(wanted, dtype=object), fill_value=NOT_SCORED)
     return dense.isel(time=features["frame"].values).assign_coords(time=features["time"].values)

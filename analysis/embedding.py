@@ -96,11 +96,17 @@ def plot_embedding(
         classes = [c for c in dict.fromkeys(names) if c]
         palette = colors or {c: PALETTE[i % len(PALETTE)] for i, c in enumerate(sorted(classes))}
         none = names == ""
-        axes.scatter(*points[none].T, s=3, color="#dddddd", linewidths=0)
+        axes.scatter(points[none, 0], points[none, 1], s=3, color="#dddddd", linewidths=0)
         for name in sorted(classes, key=list(palette).index):
             chosen = names == name
             axes.scatter(
-                *points[chosen].T, s=4, color=palette[name], linewidths=0, alpha=0.7, label=name.replace("_", " ")
+                points[chosen, 0],
+                points[chosen, 1],
+                s=4,
+                color=palette[name],
+                linewidths=0,
+                alpha=0.7,
+                label=name.replace("_", " "),
             )
         axes.set_title(heading, loc="left", fontsize=10)
         axes.set_xlabel(f"{axis_name} 1")

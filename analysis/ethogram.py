@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
 
 from behavior_prism.datasets.annotations import runs
@@ -43,8 +43,8 @@ def plot_ethogram(
     individual: str | None = None,
     title: str = "",
     colors: Mapping[str, str] | None = None,
-    figure: Figure | None = None,
-) -> Figure:
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
     """Draw the ethogram of one individual.
 
     Parameters
@@ -59,7 +59,7 @@ def plot_ethogram(
         Written above.
     colors : mapping of str to str, optional
         Colour of every behaviour.
-    figure : matplotlib.figure.Figure, optional
+    figure : matplotlib.figure.Figure or SubFigure, optional
         Draw into this one.
 
     Returns

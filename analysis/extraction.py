@@ -8,9 +8,11 @@ as an uninterrupted one. Memory: two batches of frames, the tokens of about one 
 
 from __future__ import annotations
 
+import json
 import queue
+import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -159,19 +161,16 @@ def _is_replaceable(path: Path, settings: dict[str, Any], overwrite: bool) -> bo
     if attrs.get("key") == settings_key(settings):
         return False
     if not overwrite:
-        import json
-
         before = json.loads(attrs.get("settings", "{}"))
         changed = sorted(k for k in settings if before.get(k) != settings[k])
         raise FileExistsError(
-            f"{path}: exists already, made with another {', '.join(changed)}; choose another name or overwrite it explicitly"
+            f"{path}: exists already, made with another {', '.join(changed)}; "
+            "choose another name or overwrite it explicitly"
         )
     return True
 
 
 def _remove_store(path: Path) -> None:
-    import shutil
-
     gone = path.with_name(path.name + ".old")
     path.replace(gone)
     shutil.rmtree(gone)
@@ -185,6 +184,7 @@ def _template(recording: Recording, sampled: np.ndarray, window: WindowSpec, gri
         {
             "valid": (("individual", "time"), np.ones((len(individuals), len(sampled)), dtype=bool)),
             "window_position": ("time", position.astype(np.int16)),
+            "edge_time": ("edge", recording.video.edges),
         },
         coords={
             "individual": np.asarray(individuals, dtype=object),
@@ -206,7 +206,6 @@ def _provenance(recording: Recording, encoder: LoadedEncoder) -> dict[str, Any]:
     attrs = {
         "recording": recording.name,
         "video": str(recording.video.path.resolve()),
-        "video_num_frames": len(recording.video),
         "fps": recording.video.fps,
         "encoder_trained": int(encoder.trained),
         "encoder_notice": encoder.notice,
@@ -359,7 +358,7 @@ def _frame_batches(
         begin += FRAME_BATCH
 
 
-def prefetch(items: Iterator[T], depth: int = 2) -> Iterator[T]:
+def prefetch(items: Iterator[T], depth: int = 2) -> Generator[T]:
     """Compute the next items in a thread while the present one is used.
 
     Parameters

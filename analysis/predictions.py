@@ -61,7 +61,7 @@ def predict(probe: LinearProbe, card: dict[str, Any], features: xr.Dataset) -> x
     dims = ("time", "individual", "behavior")
     attrs = {
         MARKER: "predictions",
-        **{k: features.attrs[k] for k in ("recording", "video", "video_num_frames", "fps", "encoder_notice")},
+        **{k: features.attrs[k] for k in ("recording", "video", "fps", "encoder_notice")},
         "encoder_trained": features.attrs["encoder_trained"],
         "features_key": features.attrs["key"],
         "probe": json.dumps({k: card[k] for k in ("kind", "behaviors", "recordings", "version")}),
@@ -70,6 +70,7 @@ def predict(probe: LinearProbe, card: dict[str, Any], features: xr.Dataset) -> x
         {
             "score": (dims, score.reshape(shape).transpose(1, 0, 2)),
             "label": (dims, label.reshape(shape).transpose(1, 0, 2)),
+            "edge_time": ("edge", features["edge_time"].values),
         },
         coords={
             "time": features["time"].values,
@@ -112,15 +113,13 @@ def on_all_frames(values: xr.DataArray, edges: np.ndarray) -> xr.DataArray:
     return out.where(keep, empty).astype(values.dtype)
 
 
-def predictions_to_annotations(predictions: xr.Dataset, edges: np.ndarray) -> Annotations:
+def predictions_to_annotations(predictions: xr.Dataset) -> Annotations:
     """Bouts of predictions, on the frames of the video.
 
     Parameters
     ----------
     predictions : xarray.Dataset
         From :func:`predict`.
-    edges : numpy.ndarray
-        Times of the video's frame edges [s], shape (num_frames + 1,).
 
     Returns
     -------
@@ -128,24 +127,18 @@ def predictions_to_annotations(predictions: xr.Dataset, edges: np.ndarray) -> An
         Scorer ``"probe"``; a column ``score`` holds the mean probability over each bout.
     """
     validate_predictions(predictions)
+    edges = predictions["edge_time"].values
     label = on_all_frames(predictions["label"], edges).expand_dims(scorer=np.asarray(["probe"], dtype=object))
     annotations = from_dense(label, recording=str(predictions.attrs["recording"]), edges=edges)
     score = on_all_frames(predictions["score"], edges)
-    place = {n: {str(v): i for i, v in enumerate(score[n].values)} for n in ("individual", "behavior")}
-    values = score.transpose("time", "individual", "behavior").values
-    bouts = annotations.bouts.assign(
-        score=[
-            round(
-                float(
-                    values[
-                        b.start_frame : b.stop_frame, place["individual"][b.individual], place["behavior"][b.behavior]
-                    ].mean()
-                ),
-                4,
-            )
-            for b in annotations.bouts.itertuples()
-        ]
-    )
+    score = score.transpose("time", "individual", "behavior")
+    means = [
+        float(score.sel(individual=individual, behavior=behavior).values[start:stop].mean())
+        for individual, behavior, start, stop in annotations.bouts[
+            ["individual", "behavior", "start_frame", "stop_frame"]
+        ].itertuples(index=False)
+    ]
+    bouts = annotations.bouts.assign(score=np.round(means, 4))
     return Annotations(bouts=bouts, scored=annotations.scored, behaviors=annotations.behaviors)
 
 

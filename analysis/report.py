@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 _STYLE = """
-body{font:15px/1.5 system-ui,"Segoe UI",Helvetica,Arial,sans-serif;color:#222;max-width:1080px;margin:2em auto;padding:0 1em}
+body{font:15px/1.5 system-ui,"Segoe UI",Helvetica,Arial,sans-serif;color:#222}
+body{max-width:1080px;margin:2em auto;padding:0 1em}
 h1{font-size:1.6em;margin:0 0 .2em}h2{font-size:1.2em;margin:1.8em 0 .5em;border-bottom:1px solid #ddd}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.6em 0}
 th,td{padding:.25em .8em;text-align:right;border-bottom:1px solid #eee}th:first-child,td:first-child{text-align:left}
@@ -46,7 +47,7 @@ class Section:
     title: str
     text: str = ""
     table: pd.DataFrame | None = None
-    figures: Sequence[Figure] = field(default_factory=list)
+    figures: Sequence[Figure | SubFigure] = field(default_factory=list)
     mean_last: bool = False
 
 
@@ -118,23 +119,40 @@ def write_report(
 def _table(table: pd.DataFrame, mean_last: bool) -> str:
     head = "".join(f"<th>{html.escape(str(c).replace('_', ' '))}</th>" for c in ["", *table.columns])
     rows = []
-    for k, (name, values) in enumerate(table.iterrows()):
+    for k, (name, values) in enumerate(zip(table.index, table.to_dict("records"), strict=True)):
         css = ' class="mean"' if mean_last and k == len(table) - 1 else ""
-        cells = "".join(f"<td>{html.escape(_format(v))}</td>" for v in values)
+        cells = "".join(f"<td>{html.escape(format_number(v))}</td>" for v in values.values())
         rows.append(f"<tr{css}><td>{html.escape(str(name).replace('_', ' '))}</td>{cells}</tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _format(value: object) -> str:
-    if isinstance(value, (float, np.floating)):
-        if np.isnan(value):
-            return "–"
-        return f"{int(value)}" if value == int(value) and abs(value) > 1 else f"{value:.3f}"
-    return str(value)
+def format_number(value: object) -> str:
+    """A table cell: three decimals, whole numbers as such, a dash for what has no value.
+
+    Parameters
+    ----------
+    value : object
+        A number or a text.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> format_number(0.12345), format_number(40.0), format_number(float("nan"))
+    ('0.123', '40', '–')
+    """
+    if not isinstance(value, (float, np.floating)):
+        return str(value)
+    number = float(value)
+    if np.isnan(number):
+        return "–"
+    return f"{number:.0f}" if number.is_integer() and abs(number) > 1 else f"{number:.3f}"
 
 
-def _image(figure: Figure, alt: str) -> str:
+def _image(figure: Figure | SubFigure, alt: str) -> str:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
+    figure.figure.savefig(buffer, format="png", dpi=130)
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<p><img alt="{html.escape(alt)}" src="data:image/png;base64,{data}"></p>'

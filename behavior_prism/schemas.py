@@ -60,8 +60,9 @@ def validate_features(features: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     features : xarray.Dataset
-        ``feature(individual, time, token, channel)``, ``valid(individual, time)`` and
-        ``window_position(time)`` with the coordinates ``time`` [s] and ``frame``.
+        ``feature(individual, time, token, channel)``, ``valid(individual, time)``, ``window_position(time)`` and
+        ``edge_time(edge)`` (the frame edges of the whole video, one more than it has frames) with the
+        coordinates ``time`` [s] and ``frame``.
 
     Returns
     -------
@@ -75,7 +76,12 @@ def validate_features(features: xr.Dataset) -> xr.Dataset:
     """
     _check_variables(
         features,
-        {"feature": FEATURES_DIMS, "valid": ("individual", "time"), "window_position": ("time",)},
+        {
+            "feature": FEATURES_DIMS,
+            "valid": ("individual", "time"),
+            "window_position": ("time",),
+            "edge_time": ("edge",),
+        },
         "features",
     )
     _check_time(features, "features")
@@ -136,7 +142,7 @@ def validate_predictions(predictions: xr.Dataset) -> xr.Dataset:
     ValueError
         If a variable, dimension or value is wrong.
     """
-    _check_variables(predictions, {"score": SCORE_DIMS, "label": SCORE_DIMS}, "predictions")
+    _check_variables(predictions, {"score": SCORE_DIMS, "label": SCORE_DIMS, "edge_time": ("edge",)}, "predictions")
     validate_labels(predictions["label"])
     scores = predictions["score"].values
     finite = scores[np.isfinite(scores)]

@@ -1,4 +1,4 @@
-"""Drawing in fractions of the picture with OpenCV, a fraction of a pixel exact.
+"""Drawing shapes with OpenCV, exact to a sixteenth of a pixel.
 
 A canvas is painted at ``scale`` pixels per pixel of the final picture, so that hairs and legs thinner than a
 pixel come out faint after shrinking instead of one pixel wide.
@@ -6,12 +6,11 @@ pixel come out faint after shrinking instead of one pixel wide.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 
 Color = tuple[float, float, float]
+_DEGREES = 180 / np.pi
 _SHIFT = 4  # OpenCV takes coordinates in 1/16 pixel
 
 
@@ -27,8 +26,14 @@ def mix(a: Color, b: Color, amount: float) -> Color:
     return r, g, bl
 
 
+def to_fixed(points: np.ndarray, scale: int) -> np.ndarray:
+    """Points in pixels of the final picture to OpenCV's fixed-point coordinates on the canvas, int32."""
+    # The centre of final pixel 0 is the centre of its scale x scale block.
+    return np.rint((points * scale + (scale - 1) / 2) * (1 << _SHIFT)).astype(np.int32, order="C")
+
+
 class Canvas:
-    """An RGB picture that shapes are drawn on, in coordinates of the final picture [pixels].
+    """An RGB picture that shapes are drawn on; points come from :func:`to_fixed`, lengths in final pixels.
 
     Parameters
     ----------
@@ -42,36 +47,32 @@ class Canvas:
         self.pixels = pixels
         self.scale = scale
 
-    def _fixed(self, points: np.ndarray) -> np.ndarray:
-        # Centre of final pixel 0 is the centre of its scale x scale block.
-        return np.rint((points * self.scale + (self.scale - 1) / 2) * (1 << _SHIFT)).astype(np.int32)
-
     def polygon(self, points: np.ndarray, color: Color) -> None:
         """Fill a polygon, points (P, 2)."""
-        cv2.fillPoly(self.pixels, [self._fixed(points)], color, cv2.LINE_AA, _SHIFT)
+        cv2.fillPoly(self.pixels, [points], color, cv2.LINE_AA, _SHIFT)
 
     def line(self, points: np.ndarray, color: Color, width: float) -> None:
-        """Draw an open polyline, points (P, 2); width in final pixels, at least one canvas pixel."""
+        """Draw an open polyline, points (P, 2), at least one canvas pixel wide."""
         thickness = max(1, round(width * self.scale))
-        cv2.polylines(self.pixels, [self._fixed(points)], False, color, thickness, cv2.LINE_AA, _SHIFT)
+        cv2.polylines(self.pixels, [points], False, color, thickness, cv2.LINE_AA, _SHIFT)
 
-    def ellipse(self, center: np.ndarray, axes: Sequence[float], angle: float, color: Color) -> None:
-        """Fill an ellipse: half axes [final pixels] and the direction of the first one [rad]."""
-        x, y = self._fixed(center)
-        a, b = (max(1, round(axis * self.scale * (1 << _SHIFT))) for axis in axes)
-        degrees = float(np.degrees(angle))
-        cv2.ellipse(self.pixels, (int(x), int(y)), (a, b), degrees, 0, 360, color, -1, cv2.LINE_AA, _SHIFT)
+    def ellipse(self, center: np.ndarray, first: float, second: float, angle: float, color: Color) -> None:
+        """Fill an ellipse: its half axes and the direction of the first one [rad]."""
+        unit = self.scale * (1 << _SHIFT)
+        axes = (max(1, round(first * unit)), max(1, round(second * unit)))
+        at = (int(center[0]), int(center[1]))
+        cv2.ellipse(self.pixels, at, axes, angle * _DEGREES, 0, 360, color, -1, cv2.LINE_AA, _SHIFT)
 
     def _window(self, points: np.ndarray, margin: int) -> tuple[np.ndarray, np.ndarray] | None:
         """The part of the picture that a shape touches, and the shape in its coordinates."""
-        scaled = points * self.scale + (self.scale - 1) / 2
         height, width = self.pixels.shape[:2]
-        x0, y0 = np.maximum(np.floor(scaled.min(axis=0)).astype(int) - margin, 0)
-        x1, y1 = np.minimum(np.ceil(scaled.max(axis=0)).astype(int) + margin + 1, (width, height))
+        x, y, wide, high = cv2.boundingRect(points)
+        x0, y0 = max(0, (x >> _SHIFT) - margin), max(0, (y >> _SHIFT) - margin)
+        x1 = min(width, ((x + wide) >> _SHIFT) + margin + 2)
+        y1 = min(height, ((y + high) >> _SHIFT) + margin + 2)
         if x1 <= x0 or y1 <= y0:
             return None
-        local = np.rint((scaled - (x0, y0)) * (1 << _SHIFT)).astype(np.int32)
-        return self.pixels[y0:y1, x0:x1], local
+        return self.pixels[y0:y1, x0:x1], points - np.array([x0 << _SHIFT, y0 << _SHIFT], dtype=np.int32)
 
     def veil(self, points: np.ndarray, color: Color, alpha: float) -> None:
         """Fill a polygon translucently."""

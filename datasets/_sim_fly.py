@@ -1,6 +1,6 @@
 """The fly: from a pose to head, thorax, abdomen, wings and legs, and how these are painted.
 
-Legend: T frames, N animals, C channels of a pose (:data:`_sim_motion.CHANNELS`). Body coordinates are
+Legend: T frames, N animals, C channels of a pose (:data:`_sim_agents.CHANNELS`). Body coordinates are
 (forward, left) in body lengths from the middle of the body; the head ends at +0.5, the abdomen at -0.5.
 """
 
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from ._sim_agents import CHANNELS
 from ._sim_canvas import Canvas, Color, mix, shade
-from ._sim_motion import CHANNELS
 
 _LEGS = ("foreleg_left", "foreleg_right", "midleg_left", "midleg_right", "hindleg_left", "hindleg_right")
 KEYPOINTS = ("head", "thorax", "abdomen", "wing_left", "wing_right", *_LEGS)
 
 _SIDE = np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
 _HIP = np.stack([[0.22, 0.22, 0.15, 0.15, 0.07, 0.07], 0.09 * _SIDE], axis=1)
-_FOOT = np.stack([[0.52, 0.52, 0.12, 0.12, -0.34, -0.34], np.array([0.27, 0.27, 0.46, 0.46, 0.36, 0.36]) * _SIDE], axis=1)
+_FOOT = np.stack(
+    [[0.52, 0.52, 0.12, 0.12, -0.34, -0.34], np.array([0.27, 0.27, 0.46, 0.46, 0.36, 0.36]) * _SIDE], axis=1
+)
 _TRIPOD = np.array([0.0, np.pi, np.pi, 0.0, 0.0, np.pi])  # three legs step while three stand
 _HINGE = np.array([[0.18, 0.085], [0.18, -0.085]])
 _WING_LENGTH, _WING_REST, _WING_OUT = 0.78, 0.10, 1.40  # body lengths, radians from straight back
@@ -43,15 +45,10 @@ def _feet(pose: dict[str, np.ndarray]) -> np.ndarray:
     feet = np.broadcast_to(_FOOT, (*pose["gait"].shape, 6, 2)).copy()
     feet[..., 0] += 0.13 * np.clip(pose["speed"] / 1.2, 0, 1)[..., None] * np.sin(gait + _TRIPOD)
     stroke = np.sin(phase + np.array([0.0, np.pi]))  # one leg forward while the other goes back
-    rubbing = np.stack([0.66 + 0.11 * stroke, np.array([0.035, -0.035]) + 0.03 * np.cos(phase)], axis=-1)
-    behind = np.stack([-0.55 + 0.10 * stroke, np.array([0.05, -0.05]) + 0.04 * np.cos(phase)], axis=-1)
+    rubbing = np.stack([0.66 + 0.13 * stroke, np.array([0.035, -0.035]) + 0.03 * np.cos(phase)], axis=-1)
     reaching = np.stack([0.64 + 0.05 * stroke, np.broadcast_to([0.10, -0.10], stroke.shape)], axis=-1)
-    for legs, goal, amount in (
-        (slice(0, 2), rubbing, pose["rub"]),
-        (slice(4, 6), behind, pose["rub_hind"]),
-        (slice(0, 2), reaching, pose["reach"]),
-    ):
-        feet[..., legs, :] += amount[..., None, None] * (goal - feet[..., legs, :])
+    for goal, amount in ((rubbing, pose["rub"]), (reaching, pose["reach"])):
+        feet[..., :2, :] += amount[..., None, None] * (goal - feet[..., :2, :])
     return feet
 
 
@@ -73,28 +70,22 @@ def fly_geometry(poses_TNC: np.ndarray, *, length: float, side: float) -> dict[s
         Arrays that begin with (T, N); points in pixels.
     """
     pose = dict(zip(CHANNELS, np.moveaxis(poses_TNC, -1, 0), strict=True))
-    busy = np.maximum(pose["rub"], pose["rub_hind"])
-    pose["heading"] = pose["heading"] + 0.05 * busy * np.sin(pose["phase"])  # rubbing rocks the body
+    pose["heading"] = pose["heading"] + 0.06 * pose["rub"] * np.sin(pose["phase"])  # rubbing rocks the body
     shape_TN = pose["x"].shape
 
     bend = 0.25 * pose["bend"][..., None]
     back = 0.09 - 0.60 * _s
-    sideways = bend * _s**2 + 0.0 * back
+    sideways = bend * _s**2
     breath = 1 + 0.03 * np.sin(0.35 * pose["phase"])[..., None]
     edge = _ABDOMEN_WIDTH * breath
-    abdomen = np.concatenate(
-        [np.stack([back + 0 * edge, sideways + edge], -1), np.stack([back + 0 * edge, sideways - edge], -1)[:, :, ::-1]], axis=2
-    )
-    stripes = np.stack(
-        [
-            np.stack([np.broadcast_to(back[k], (*shape_TN, 2)), (sideways[..., k] + 0.0)[..., None] + 0.92 * edge[..., k : k + 1] * np.array([1, -1])], -1)
-            for k in (3, 5, 7)
-        ],
-        axis=2,
-    )
+    back_TNS = np.broadcast_to(back, edge.shape)
+    left, right = (np.stack([back_TNS, sideways + sign * edge], axis=-1) for sign in (1, -1))
+    abdomen = np.concatenate([left, right[:, :, ::-1]], axis=2)
+    bands = [3, 5, 7]
+    stripes = np.stack([left[:, :, bands], right[:, :, bands]], axis=3)
 
     out = np.stack([pose["wing_left"], pose["wing_right"]], axis=-1)
-    buzz = 0.16 * out * np.sin(pose["phase"] * np.array([1.0, 1.0]).reshape(1, 1, 2).T.squeeze()[0])[..., None] if False else 0.16 * out * np.sin(pose["phase"])[..., None]
+    buzz = 0.16 * out * np.sin(pose["phase"])[..., None]
     swing = _WING_REST + (_WING_OUT - _WING_REST) * out + buzz
     angle = np.pi - swing * np.array([1.0, -1.0])  # from straight ahead towards the left
     c, s = np.cos(angle)[..., None], np.sin(angle)[..., None]
@@ -128,7 +119,11 @@ def fly_geometry(poses_TNC: np.ndarray, *, length: float, side: float) -> dict[s
         "thorax": pixels(thorax)[:, :, 0],
     }
     shape["abdomen_center"] = 0.5 * (shape["abdomen"][:, :, 4] + shape["abdomen"][:, :, -5])
+    blade = shape["wings"]
+    shape["veins"] = 0.5 * (blade[:, :, :, [0, 3, 6, 8]] + blade[:, :, :, [0, 13, 10, 8]])
     shape["heading"] = pose["heading"]
+    shape["shadow"] = shape["abdomen"]
+    shape["shadow_height"] = np.full(shape["shadow"].shape[:3], 0.10 * length * side)
     return shape
 
 
@@ -136,11 +131,6 @@ def fly_keypoints(shape: dict[str, np.ndarray]) -> np.ndarray:
     """Key points in the order of :data:`KEYPOINTS`, shape (T, N, 11, 2) [pixels]."""
     body = np.stack([shape["head"], shape["thorax"], shape["abdomen_center"]], axis=2)
     return np.concatenate([body, shape["tips"], shape["legs"][..., 2, :]], axis=2)
-
-
-def fly_shadow(shape: dict[str, np.ndarray], t: int, n: int, *, length: float) -> tuple[np.ndarray, float]:
-    """Outline that throws the shadow and its height above the floor [pixels]."""
-    return shape["abdomen"][t, n], 0.10 * length
 
 
 def draw_fly(canvas: Canvas, shape: dict[str, np.ndarray], t: int, n: int, *, coat: Color, length: float) -> None:
@@ -157,14 +147,13 @@ def draw_fly(canvas: Canvas, shape: dict[str, np.ndarray], t: int, n: int, *, co
     for stripe in shape["stripes"][t, n]:
         canvas.line(stripe, band, 0.045 * length)
     thorax = shape["thorax"][t, n]
-    canvas.ellipse(thorax, (0.16 * length, 0.125 * length), angle, shade(coat, 0.82))
-    canvas.ellipse(thorax, (0.10 * length, 0.07 * length), angle, shade(coat, 0.95, 8))
-    canvas.ellipse(shape["head"][t, n], (0.085 * length, 0.115 * length), angle, shade(coat, 0.9))
+    canvas.ellipse(thorax, 0.16 * length, 0.125 * length, angle, shade(coat, 0.82))
+    canvas.ellipse(thorax, 0.10 * length, 0.07 * length, angle, shade(coat, 0.95, 8))
+    canvas.ellipse(shape["head"][t, n], 0.085 * length, 0.115 * length, angle, shade(coat, 0.9))
     eye: Color = (150, 45, 35) if not bright else shade(coat, 0.6)
     for point in shape["eyes"][t, n]:
-        canvas.ellipse(point, (0.055 * length, 0.045 * length), angle, eye)
+        canvas.ellipse(point, 0.055 * length, 0.045 * length, angle, eye)
     for w in range(2):
-        outline = shape["wings"][t, n, w]
-        canvas.veil(outline, wing, 0.42)
-        canvas.line(outline[:9], shade(wing, 0.62), 0.012 * length)
-        canvas.line(outline[[0, 3, 6, 8]] * 0.5 + outline[[0, 13, 10, 8]] * 0.5, shade(wing, 0.75), 0.010 * length)
+        canvas.veil(shape["wings"][t, n, w], wing, 0.42)
+        canvas.line(shape["wings"][t, n, w, :9], shade(wing, 0.62), 0.012 * length)
+        canvas.line(shape["veins"][t, n, w], shade(wing, 0.75), 0.010 * length)

@@ -12,75 +12,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from ._sim_space import Floor, wrap
-from ._sim_states import MIN_BOUT_S, draw_behavior, draw_duration
-
-CHANNELS = (
-    "x",  # middle of the body
-    "y",
-    "heading",
-    "speed",
-    "bend",  # how far the spine is curved, positive towards growing heading
-    "head_yaw",
-    "gait",  # phase of the step
-    "phase",  # phase of whatever is rhythmic at present: washing, rubbing, vibrating, sniffing
-    "rear",  # 0 on all fours, 1 upright
-    "curl",  # 0 stretched, 1 hunched up to groom
-    "rub",  # 0 legs on the floor, 1 forelegs rubbing in front of the head
-    "rub_hind",
-    "reach",  # forelegs stretched towards the other animal
-    "wing_left",  # 0 folded, 1 extended
-    "wing_right",
+from ._sim_agents import (
+    CHANNELS,
+    LABEL_OF_MODE,
+    MANNERS,
+    MOVING,
+    Agent,
+    keep_apart,
+    keep_inside,
+    nearest_touch,
+    nose_gap,
+    touch_point,
 )
-LABEL_OF_MODE = {"flee": "walk", "approach": "walk", "to_wall": "walk"}
-_MOVING = ("walk", "flee", "approach", "to_wall", "chase")
-_FOREVER = 1 << 30
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manner:
-    """How one kind of animal moves: speeds [body lengths/s], turning [rad/s], rhythms [Hz]."""
-
-    walk: tuple[float, float]
-    run: tuple[float, float]
-    max_turn: float
-    step_length: float  # body lengths covered by one full step
-    groom_hz: float
-    sniff_hz: float
-
-
-MANNERS = {
-    "mouse": Manner(walk=(1.5, 2.6), run=(3.4, 4.2), max_turn=6.0, step_length=0.7, groom_hz=4.5, sniff_hz=3.5),
-    "fly": Manner(walk=(1.6, 3.0), run=(3.6, 4.6), max_turn=8.0, step_length=0.55, groom_hz=5.5, sniff_hz=3.0),
-}
-
-
-@dataclass(kw_only=True)
-class Agent:
-    """The present condition of one animal."""
-
-    x: float
-    y: float
-    heading: float
-    mode: str
-    left: int  # frames until it chooses anew
-    goal: str = ""
-    age: int = 0
-    omega: float = 0.0
-    wander: float = 0.0
-    pace: float = 2.0
-    side: float = 1.0  # which wing, which way to curl, which way round to flee
-    hind: bool = False
-    touch: str = "nose"
-    pose: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CHANNELS, 0.0))
-
-    @property
-    def label(self) -> str:
-        return LABEL_OF_MODE.get(self.mode, self.mode)
+from ._sim_space import Floor, wrap
+from ._sim_staging import spread, stage
+from ._sim_states import MIN_BOUT_S, draw_behavior, draw_duration
 
 
 class World:
@@ -123,9 +72,9 @@ class World:
         self.manner = MANNERS[arena]
         self.only = only
         self.agents = [self._new_agent() for _ in range(num_animals)]
-        self._spread()
+        spread(self)
         if only is not None:
-            self._stage(only)
+            stage(self, only)
         for agent in self.agents:
             agent.pose.update(gait=rng.uniform(0, 2 * math.pi), phase=rng.uniform(0, 2 * math.pi))
 
@@ -144,66 +93,6 @@ class World:
             side=1.0 if rng.random() < 0.5 else -1.0,
         )
 
-    def _spread(self) -> None:
-        """Put two animals on opposite sides."""
-        if len(self.agents) == 2:
-            a, b = self.agents
-            apart = max(0.8 * self.length, math.hypot(a.x - self.floor.cx, a.y - self.floor.cy))
-            towards = math.atan2(a.y - self.floor.cy, a.x - self.floor.cx)
-            for agent, sign in ((a, 1.0), (b, -1.0)):
-                agent.x = self.floor.cx + sign * apart * math.cos(towards)
-                agent.y = self.floor.cy + sign * apart * math.sin(towards)
-
-    def _stage(self, only: str) -> None:
-        """Begin in the middle of one behaviour, with the animals where it happens."""
-        for agent in self.agents:
-            self._enter(agent, only, _FOREVER)
-        a = self.agents[0]
-        if only == "rear":
-            for agent in self.agents:
-                self._stage_rear(agent)
-        if len(self.agents) == 1:
-            return
-        b = self.agents[1]
-        if only == "chase":
-            self._enter(b, "flee", _FOREVER)
-            radius, turn = 0.62, 1.55 * self.length / (0.62 * self.floor.half)
-            start = self.rng.uniform(-math.pi, math.pi)
-            for agent, angle in ((a, start), (b, start + b.side * turn)):
-                agent.x = self.floor.cx + radius * self.floor.half_w * math.cos(angle)
-                agent.y = self.floor.cy + radius * self.floor.half_h * math.sin(angle)
-                agent.heading = angle + b.side * math.pi / 2
-                agent.pose["speed"] = agent.pace
-        elif only == "contact":
-            self._stage_contact(a, b)
-        elif only == "wing_extension":
-            self._enter(b, "still" if self.rng.random() < 0.5 else "walk", _FOREVER)
-            b.pace *= 0.4
-            a.heading = math.atan2(b.y - a.y, b.x - a.x)
-
-    def _stage_rear(self, agent: Agent) -> None:
-        if self.rng.random() < 0.3:
-            return
-        _, towards = self.floor.nearest(agent.x, agent.y)
-        for _ in range(60):
-            distance, towards = self.floor.nearest(agent.x, agent.y)
-            if distance < 0.4 * self.length:
-                break
-            agent.x += 0.1 * self.length * math.cos(towards)
-            agent.y += 0.1 * self.length * math.sin(towards)
-        agent.heading = towards + self.rng.uniform(-0.4, 0.4)
-
-    def _stage_contact(self, a: Agent, b: Agent) -> None:
-        b.x = self.floor.cx + 0.35 * (b.x - self.floor.cx)
-        b.y = self.floor.cy + 0.35 * (b.y - self.floor.cy)
-        a.touch = ("nose", "left", "right", "tail")[int(self.rng.integers(4))]
-        outward = {"nose": 0.0, "left": -1.57, "right": 1.57, "tail": math.pi}[a.touch]
-        away = b.heading + outward + self.rng.uniform(-0.3, 0.3)
-        tx, ty = self._touch_point(b, a.touch)
-        a.heading = wrap(away + math.pi)
-        a.x = tx + 0.55 * self.length * math.cos(away)
-        a.y = ty + 0.55 * self.length * math.sin(away)
-
     # -- choices ------------------------------------------------------------------------------------------
 
     def other(self, agent: Agent) -> Agent | None:
@@ -212,34 +101,38 @@ class World:
             return None
         return self.agents[1] if agent is self.agents[0] else self.agents[0]
 
-    def _enter(self, agent: Agent, mode: str, frames: int) -> None:
+    def enter(self, agent: Agent, mode: str, frames: int) -> None:
+        """Begin a mode that lasts so many frames."""
         agent.age = agent.age if LABEL_OF_MODE.get(mode, mode) == agent.label else 0
         agent.mode, agent.left, agent.goal = mode, frames, ""
         agent.pace = self.rng.uniform(*(self.manner.run if mode in ("chase", "flee") else self.manner.walk))
         agent.side = 1.0 if self.rng.random() < 0.5 else -1.0
-        agent.hind = bool(self.rng.random() < 0.2)
 
     def _choose(self, agent: Agent) -> None:
+        if agent.mode == "contact" and agent.leads:
+            # Whoever came walks off, or the two would stay nose to nose under another name.
+            self.enter(agent, "walk", draw_duration(self.rng, "walk", self.fps))
+            return
         other = self.other(agent)
         social = other is not None and other.mode not in ("chase", "flee", "contact", "approach")
         chosen = draw_behavior(self.rng, self.behaviors, agent.label, social=social)
         frames = draw_duration(self.rng, chosen, self.fps)
         if chosen in ("chase", "contact"):
-            self._enter(agent, "approach", round(3.0 * self.fps))
+            self.enter(agent, "approach", round(3.0 * self.fps))
             agent.goal = chosen
         elif chosen == "rear" and self.rng.random() < 0.75:
-            self._enter(agent, "to_wall", round(2.5 * self.fps))
+            self.enter(agent, "to_wall", round(2.5 * self.fps))
         else:
-            self._enter(agent, chosen, frames)
+            self.enter(agent, chosen, frames)
 
     def _begin_together(self, agent: Agent, other: Agent) -> None:
         """Start the chase or the contact that an approach has led to."""
         goal = agent.goal
         frames = draw_duration(self.rng, goal, self.fps)
-        if goal == "contact":
-            agent.touch = self._nearest_touch(agent, other)
-        self._enter(agent, goal, frames)
-        self._enter(other, "flee" if goal == "chase" else "contact", frames)
+        agent.leads, other.leads = True, False
+        agent.touch = nearest_touch(agent, other, self.length)
+        self.enter(agent, goal, frames)
+        self.enter(other, "flee" if goal == "chase" else "contact", frames)
         # A fleeing animal turns the way it already faces about the middle of the floor.
         x, y = other.x - self.floor.cx, other.y - self.floor.cy
         other.side = 1.0 if x * math.sin(other.heading) - y * math.cos(other.heading) > 0 else -1.0
@@ -249,11 +142,11 @@ class World:
         other = self.other(agent)
         if agent.mode == "approach" and other is not None:
             ready = settled and other.age >= MIN_BOUT_S * self.fps
-            near = 2.4 if agent.goal == "chase" else 0.3
-            tx, ty = (other.x, other.y) if agent.goal == "chase" else self._nose_gap(agent, other)
-            if ready and math.hypot(tx, ty) < near * self.length and agent.goal == "contact":
-                self._begin_together(agent, other)
-            elif ready and math.hypot(tx - agent.x, ty - agent.y) < near * self.length and agent.goal == "chase":
+            if agent.goal == "chase":
+                near, gap = 2.4, (other.x - agent.x, other.y - agent.y)
+            else:
+                near, gap = 0.3, nose_gap(agent, other, self.length)
+            if ready and math.hypot(*gap) < near * self.length:
                 self._begin_together(agent, other)
         if agent.mode == "to_wall" and settled:
             distance, towards = self.floor.nearest(agent.x, agent.y)
@@ -261,35 +154,9 @@ class World:
                 agent.left = 0
         if agent.left <= 0:
             if agent.mode == "to_wall":
-                self._enter(agent, "rear", draw_duration(self.rng, "rear", self.fps))
+                self.enter(agent, "rear", draw_duration(self.rng, "rear", self.fps))
             else:
                 self._choose(agent)
-
-    # -- geometry between animals -------------------------------------------------------------------------
-
-    def _touch_point(self, other: Agent, touch: str) -> tuple[float, float]:
-        along, across = {"nose": (0.5, 0.0), "left": (0.05, -0.17), "right": (0.05, 0.17), "tail": (-0.5, 0.0)}[touch]
-        c, s = math.cos(other.heading), math.sin(other.heading)
-        return (
-            other.x + self.length * (along * c - across * s),
-            other.y + self.length * (along * s + across * c),
-        )
-
-    def _nose(self, agent: Agent) -> tuple[float, float]:
-        reach = 0.5 * self.length
-        return agent.x + reach * math.cos(agent.heading), agent.y + reach * math.sin(agent.heading)
-
-    def _nearest_touch(self, agent: Agent, other: Agent) -> str:
-        x, y = self._nose(agent)
-        places = ("nose", "left", "right", "tail")
-        points = (self._touch_point(other, place) for place in places)
-        return min(zip((math.hypot(px - x, py - y) for px, py in points), places, strict=True))[1]
-
-    def _nose_gap(self, agent: Agent, other: Agent) -> tuple[float, float]:
-        """Vector from the nose to the nearest place to touch."""
-        x, y = self._nose(agent)
-        px, py = self._touch_point(other, self._nearest_touch(agent, other))
-        return px - x, py - y
 
     # -- one frame ----------------------------------------------------------------------------------------
 
@@ -304,14 +171,9 @@ class World:
             self._locomote(agent)
             self._hold(agent)
         if len(self.agents) == 2:
-            self._keep_apart(*self.agents)
-        margin = 0.24 * self.length
+            keep_apart(self.agents[0], self.agents[1], self.length)
         for agent in self.agents:
-            agent.x, agent.y = self.floor.clamp(agent.x, agent.y, margin)
-            x, y = self._nose(agent)
-            reach = -0.12 if agent.mode == "rear" else 0.03  # an upright animal leans on the wall
-            cx, cy = self.floor.clamp(x, y, reach * self.length)
-            agent.x, agent.y = agent.x + cx - x, agent.y + cy - y
+            keep_inside(agent, self.floor, self.length)
 
     def _desired(self, agent: Agent, other: Agent | None) -> tuple[float, float]:
         """Direction in which a moving animal wants to go, and its speed."""
@@ -320,12 +182,12 @@ class World:
         if agent.mode == "to_wall":
             return floor.nearest(agent.x, agent.y)[1], speed
         if other is not None and agent.mode == "approach":
-            gx, gy = self._nose_gap(agent, other)
+            gx, gy = nose_gap(agent, other, self.length)
             slow = min(1.0, 0.25 + math.hypot(gx, gy) / length) if agent.goal == "contact" else 1.0
-            nx, ny = self._nose(agent)
+            nx, ny = touch_point(agent, "nose", self.length)
             return math.atan2(ny + gy - agent.y, nx + gx - agent.x), speed * slow
         if other is not None and agent.mode == "chase":
-            tx, ty = self._touch_point(other, "tail")
+            tx, ty = touch_point(other, "tail", self.length)
             gap = math.hypot(tx - agent.x, ty - agent.y) / length - 0.75
             return math.atan2(ty - agent.y, tx - agent.x), speed * min(1.3, max(0.3, 0.9 + 0.8 * gap))
         if agent.mode == "flee":
@@ -345,7 +207,7 @@ class World:
         other = self.other(agent)
         agent.wander += -agent.wander * dt / 0.5 + 2.0 * math.sqrt(dt / 0.5) * float(self.rng.normal())
         target_speed = target_turn = 0.0
-        if agent.mode in _MOVING:
+        if agent.mode in MOVING:
             direction, target_speed = self._desired(agent, other)
             error = wrap(direction - agent.heading)
             wander = agent.wander if agent.mode == "walk" else 0.2 * agent.wander
@@ -367,7 +229,7 @@ class World:
         pose["speed"] += (target_speed - pose["speed"]) * (1 - math.exp(-dt / 0.07))
         if agent.mode in ("still", "groom"):
             # Braking ends in a full stop; a lag alone would leave the animal creeping.
-            agent.omega *= 0.6
+            agent.omega *= math.exp(-dt / 0.08)
             pose["speed"] = pose["speed"] if pose["speed"] > 0.15 else 0.0
         agent.heading = wrap(agent.heading + agent.omega * dt)
         agent.x += pose["speed"] * self.length * math.cos(agent.heading) * dt
@@ -377,23 +239,15 @@ class World:
 
     def _nuzzle(self, agent: Agent, other: Agent) -> None:
         """Keep the nose of the animal that came on the place it sniffs; the other one waits."""
-        if other.mode == "contact" and not self._came(agent):
+        if not agent.leads:
             agent.heading = wrap(agent.heading + 0.25 * math.sin(0.35 * agent.pose["phase"]) * self.dt)
             return
-        tx, ty = self._touch_point(other, agent.touch)
+        tx, ty = touch_point(other, agent.touch, self.length)
         keep = 1 - math.exp(-self.dt / 0.1)
         agent.heading = wrap(agent.heading + keep * wrap(math.atan2(ty - agent.y, tx - agent.x) - agent.heading))
-        back = (0.53 + 0.05 * math.sin(agent.pose["phase"])) * self.length
+        back = (0.54 + 0.07 * math.sin(agent.pose["phase"])) * self.length
         agent.x += keep * (tx - back * math.cos(agent.heading) - agent.x)
         agent.y += keep * (ty - back * math.sin(agent.heading) - agent.y)
-
-    def _came(self, agent: Agent) -> bool:
-        """Whether this animal is the one that walked up to the other: the one whose nose touches."""
-        other = self.other(agent)
-        if other is None:
-            return False
-        mine, theirs = self._nose_gap(agent, other), self._nose_gap(other, agent)
-        return math.hypot(*mine) <= math.hypot(*theirs)
 
     def _hold(self, agent: Agent) -> None:
         """Move the posture towards that of the mode."""
@@ -403,35 +257,24 @@ class World:
         sway = math.sin(pose["phase"])
         target = dict.fromkeys(CHANNELS[4:6] + CHANNELS[8:], 0.0)
         target["bend"] = min(0.8, max(-0.8, 0.22 * agent.omega))
-        if mode in _MOVING:
+        if mode in MOVING:
             target["bend"] += 0.10 * math.sin(pose["gait"])
         elif mode == "groom" and self.arena == "mouse":
-            target.update(curl=1.0, bend=0.75 * agent.side)
+            target.update(curl=1.0, bend=0.95 * agent.side)
         elif mode == "groom":
-            target["rub_hind" if agent.hind else "rub"] = 1.0
+            target["rub"] = 1.0
+        elif mode == "rear" and agent.delay > 0:
+            agent.delay -= 1
         elif mode == "rear":
-            target.update(rear=0.92 + 0.08 * sway, head_yaw=0.55 * math.sin(0.7 * pose["phase"]))
+            target.update(rear=0.86 + 0.14 * sway, head_yaw=0.6 * math.sin(0.7 * pose["phase"]))
         elif mode == "wing_extension":
             target["wing_right" if agent.side > 0 else "wing_left"] = 1.0
         elif mode == "contact":
-            target.update(head_yaw=0.25 * sway, reach=1.0)
+            target.update(head_yaw=0.35 * sway, reach=1.0)
         fast = 1 - math.exp(-self.dt / 0.09)
         for name, value in target.items():
             pose[name] += fast * (value - pose[name])
         pose.update(x=agent.x, y=agent.y, heading=agent.heading)
-
-    def _keep_apart(self, a: Agent, b: Agent) -> None:
-        """Push bodies that overlap apart; each is three discs along its axis."""
-        radius = 0.15 * self.length
-        for i in (-0.32, 0.0, 0.32):
-            for j in (-0.32, 0.0, 0.32):
-                dx = a.x - b.x + self.length * (i * math.cos(a.heading) - j * math.cos(b.heading))
-                dy = a.y - b.y + self.length * (i * math.sin(a.heading) - j * math.sin(b.heading))
-                gap = math.hypot(dx, dy) + 1e-9
-                if gap < 2 * radius:
-                    share = 0.5 * (2 * radius - gap) / gap
-                    a.x, a.y = a.x + share * dx, a.y + share * dy
-                    b.x, b.y = b.x - share * dx, b.y - share * dy
 
 
 def move(world: World, num_frames: int, *, burn_in: int) -> tuple[np.ndarray, np.ndarray]:
@@ -449,7 +292,7 @@ def move(world: World, num_frames: int, *, burn_in: int) -> tuple[np.ndarray, np
     Returns
     -------
     poses_TNC : numpy.ndarray
-        float64, shape (burn_in + num_frames, N, C), channels as in :data:`CHANNELS`; heading unwrapped.
+        float64, shape (burn_in + num_frames, N, C), channels as in :data:`_sim_agents.CHANNELS`; heading unwrapped.
     states_TN : numpy.ndarray
         int64, shape (num_frames, N): position of the label among ``world.behaviors``.
     """

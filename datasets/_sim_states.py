@@ -54,7 +54,10 @@ _PHRASES = {  # (said of one, said of two)
     ),
 }
 _CHASE = ("{a} chases {b}", "{a} runs after {b}")
-_CONTACT = ("{a} touches {b}", "{a} and {b} sniff each other")
+_CONTACT = {
+    "mouse": ("{a} and {b} touch each other", "{a} and {b} sniff each other"),
+    "fly": ("{a} and {b} touch each other", "{a} and {b} tap each other with their forelegs"),
+}
 
 
 def behaviors_of(arena: str) -> tuple[str, ...]:
@@ -149,19 +152,18 @@ def describe(
     phrase = int(rng.integers(2))
     names = [f"a {color} {arena}" if use_color else f"a {arena}" for color in colors]
     if len(shown) == 2:
-        names_second = f"another {arena}" if not use_color or colors[0] == colors[1] else names[1]
-        names_first = f"another {arena}" if not use_color or colors[0] == colors[1] else names[0]
+        alike = not use_color or colors[0] == colors[1]
+        others = [f"another {arena}"] * 2 if alike else names
         if "chase" in shown:
             first = list(shown).index("chase")
-            other = names_second if first == 0 else names_first
-            return _CHASE[phrase].format(a=names[first], b=other) + ", top view"
+            return _CHASE[phrase].format(a=names[first], b=others[1 - first]) + ", top view"
         if "contact" in shown:
-            return _CONTACT[phrase].format(a=names[0], b=names_second) + ", top view"
+            return _CONTACT[arena][phrase].format(a=names[0], b=others[1]) + ", top view"
         walls = [" at the wall" if at and b == "rear" else "" for at, b in zip(at_wall, shown, strict=True)]
         if shown[0] == shown[1]:
-            said = _PHRASES[arena, shown[0]][phrase][1].format(s=_PLURAL[arena])
-            return said + (walls[0] if walls[0] == walls[1] else "") + ", top view"
+            both = _PHRASES[arena, shown[0]][phrase][1].format(s=_PLURAL[arena])
+            return both + (walls[0] if walls[0] == walls[1] else "") + ", top view"
         said = [_PHRASES[arena, b][phrase][0] + wall for b, wall in zip(shown, walls, strict=True)]
-        return f"{names[0]} {said[0]} while {names_second} {said[1]}, top view"
+        return f"{names[0]} {said[0]} while {others[1]} {said[1]}, top view"
     wall = " at the wall" if at_wall[0] and shown[0] == "rear" else ""
     return f"{names[0]} {_PHRASES[arena, shown[0]][phrase][0]}{wall}, top view"

@@ -288,12 +288,14 @@ def to_dense(
     slab_of = {name: i for i, name in enumerate(scorers)}
     label = np.full((len(scorers), num_frames, len(individuals), len(column_of)), NOT_SCORED, dtype=np.int8)
     for table, value in ((scored, ABSENT), (bouts, PRESENT)):
-        for row in table.itertuples(index=False):
-            slab, column = slab_of.get(row.scorer), row_of.get(row.individual)
+        names = zip(table["scorer"], table["individual"], table["behavior"], strict=True)
+        intervals = table[["start_frame", "stop_frame"]].to_numpy()
+        for (scorer, individual, behavior), (start, stop) in zip(names, intervals, strict=True):
+            slab, column = slab_of.get(scorer), row_of.get(individual)
             if slab is None or column is None:
                 continue
-            behavior = slice(None) if row.behavior == "" else column_of[str(row.behavior)]
-            label[slab, row.start_frame : row.stop_frame, column, behavior] = value
+            chosen = slice(None) if behavior == "" else column_of[behavior]
+            label[slab, start:stop, column, chosen] = value
     return xr.DataArray(
         label,
         dims=("scorer", "time", "individual", "behavior"),

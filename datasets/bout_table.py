@@ -108,7 +108,7 @@ def load_annotations(
     ):
         if column not in table:
             table[column] = value
-        table[column] = table[column].fillna(value)
+        table[column] = table[column].astype(object).where(table[column].notna(), value)
     kind = table.pop(KIND) if KIND in table else pd.Series("bout", index=table.index)
     wrong = ~kind.isin(["bout", "scored"])
     if wrong.any():

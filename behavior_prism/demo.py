@@ -1,0 +1,142 @@
+"""The main job from end to end on simulated recordings: what ``make demo`` runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .workflow import BOUTS_ENDING, FEATURES_ENDING, PREDICTIONS_ENDING, extract_files, predict_files, train_probe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NUM_RECORDINGS, NUM_TRAINING = 6, 4
+MARKER = "demo.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """What the demo made.
+
+    Parameters
+    ----------
+    outputs : tuple of pathlib.Path
+        The files to look at.
+    scores : pandas.DataFrame
+        Metrics on the two recordings that the probe has not seen.
+    seconds : float
+        Wall time.
+    """
+
+    outputs: tuple[Path, ...]
+    scores: pd.DataFrame
+    seconds: float
+
+
+def run_demo(
+    out: str | Path,
+    *,
+    arena: str = "mouse",
+    seconds: float = 40.0,
+    seed: int = 0,
+    overwrite: bool = False,
+    say: Callable[[str], None] = print,
+    progress: Callable[[str], Callable[[int, int], None]] | None = None,
+) -> DemoResult:
+    """Simulate, extract, train, predict, report.
+
+    Parameters
+    ----------
+    out : str or pathlib.Path
+        Folder to make.
+    arena : {"mouse", "fly"}
+        What to simulate.
+    seconds : float
+        Length of each recording.
+    seed : int
+        Seed of the simulator.
+    overwrite : bool
+        Replace the folder of an earlier demo (and of nothing else).
+    say : callable
+        Told what the user must know.
+    progress : callable, optional
+        Given a name, returns the function to call with (done, of how many).
+
+    Returns
+    -------
+    DemoResult
+
+    Raises
+    ------
+    FileExistsError
+        If the folder is there and is not an earlier demo, or ``overwrite`` is not set.
+    """
+    from behavior_prism.datasets import simulate_recording, write_recording
+    from behavior_prism.encoder import load_encoder
+
+    begun = time.monotonic()
+    out = Path(out)
+    _make_room(out, overwrite)
+    recordings, features, predictions = out / "recordings", out / "features", out / "predictions"
+    report = progress or (lambda name: lambda done, of: None)
+    videos: list[Path] = []
+    bar = report("simulating")
+    num_frames = 0
+    for k in range(NUM_RECORDINGS):
+        one = simulate_recording(arena, seconds=seconds, seed=seed * 1000 + k)
+        videos.append(Path(write_recording(one, recordings)["video"]))
+        num_frames += one.num_frames
+        bar(num_frames, one.num_frames * NUM_RECORDINGS)
+    names = [v.stem for v in videos]
+    labels = [recordings / f"{n}{BOUTS_ENDING}" for n in names]
+
+    encoder = load_encoder("tiny")
+    if encoder.notice:
+        say(encoder.notice)
+    stores = extract_files(videos, features, encoder, progress=progress).done
+    _, _, notes = train_probe(stores[:NUM_TRAINING], labels[:NUM_TRAINING], out / "probe", context=4)
+    predicted = predict_files(out / "probe", stores[NUM_TRAINING:], predictions).done
+    for note in notes:
+        say(note)
+    outputs, scores = _write_results(out, predicted, labels, stores, names)
+    return DemoResult(outputs=outputs, scores=scores, seconds=time.monotonic() - begun)
+
+
+def _make_room(out: Path, overwrite: bool) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not (out / MARKER).exists():
+            raise FileExistsError(f"{out}: exists already and is not an earlier demo; choose another --out")
+        if not overwrite:
+            raise FileExistsError(f"{out}: exists already; choose another --out or give --overwrite")
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARKER).write_text(json.dumps({"behavior_prism": __version__}) + "\n", encoding="utf-8")
+
+
+def _write_results(
+    out: Path, predicted: list[Path], labels: list[Path], stores: list[Path], names: list[str]
+) -> tuple[tuple[Path, ...], Any]:
+    import pandas as pd
+
+    from behavior_prism.reporting import ethogram_figure, report_files
+
+    test_labels = labels[NUM_TRAINING:]
+    report_path, scores, _ = report_files(
+        predicted, out / "report.html", labels=labels, features=stores, title="behavior_prism demo"
+    )
+    assert scores is not None
+    tables = [pd.read_csv(p.with_name(p.name.replace(PREDICTIONS_ENDING, BOUTS_ENDING))) for p in predicted]
+    bouts = out / "bouts.csv"
+    pd.concat(tables).to_csv(bouts, index=False)
+    ethogram = out / "ethogram.png"
+    ethogram_figure(predicted, test_labels).savefig(ethogram, dpi=150)
+    return (ethogram, bouts, report_path), scores
+
+
+__all__ = ["FEATURES_ENDING", "DemoResult", "run_demo"]

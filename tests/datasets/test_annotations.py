@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from behavior_prism.datasets import (
+    Annotations,
+    annotations_from_intervals,
+    any_individual,
+    from_dense,
+    load_annotations,
+    save_annotations,
+    score_whole,
+    to_dense,
+)
+from behavior_prism.datasets.annotations import BOUT_COLUMNS, SCORED_COLUMNS
+
+
+def dense_of(values: np.ndarray):
+    """A label array from int8 values (scorer, time, individual, behavior)."""
+    import xarray as xr
+
+    s, t, i, b = values.shape
+    return xr.DataArray(
+        values,
+        dims=("scorer", "time", "individual", "behavior"),
+        coords={
+            "scorer": np.asarray([f"s{k}" for k in range(s)], dtype=object),
+            "time": np.arange(t) / 25,
+            "frame": ("time", np.arange(t)),
+            "individual": np.asarray([f"m{k}" for k in range(i)], dtype=object),
+            "behavior": np.asarray([f"b{k}" for k in range(b)], dtype=object),
+        },
+    )
+
+
+shapes = st.tuples(st.integers(1, 2), st.integers(1, 30), st.integers(1, 2), st.integers(1, 3))
+
+
+@given(shapes.flatmap(lambda s: arrays(np.int8, s, elements=st.sampled_from([-1, 0, 1]))))
+def test_dense_to_bouts_and_back_loses_nothing(values):
+    label = dense_of(values)
+    annotations = from_dense(label)
+    again = to_dense(
+        annotations, label["time"].values, individuals=list(label.individual.values), scorers=list(label.scorer.values)
+    )
+    assert again.dtype == np.int8
+    np.testing.assert_array_equal(again.values, values)
+
+
+@given(shapes.flatmap(lambda s: arrays(np.int8, s, elements=st.sampled_from([-1, 0, 1]))))
+def test_csv_and_back_loses_nothing(tmp_path_factory, values):
+    label = dense_of(values)
+    annotations = from_dense(label, recording="r")
+    path = tmp_path_factory.mktemp("csv") / "r.bouts.csv"
+    save_annotations(annotations, path)
+    if len(annotations.scored) == 0:  # nothing was scored: nothing to tell
+        return
+    loaded = load_annotations(path, behaviors=annotations.behaviors)
+    again = to_dense(
+        loaded, label["time"].values, individuals=list(label.individual.values), scorers=list(label.scorer.values)
+    )
+    np.testing.assert_array_equal(again.values, values)
+
+
+def test_three_states():
+    a = annotations_from_intervals([(2, 4, "walk")], behaviors=["walk", "groom"], num_frames=6, fps=10)
+    scored = a.scored.assign(stop_frame=5, stop=0.5)
+    dense = to_dense(Annotations(bouts=a.bouts, scored=scored, behaviors=a.behaviors), np.arange(6) / 10)
+    assert dense.sel(behavior="walk").squeeze().values.tolist() == [0, 0, 1, 1, 0, -1]
+    assert dense.sel(behavior="groom").squeeze().values.tolist() == [0, 0, 0, 0, 0, -1]
+
+
+def test_a_behaviour_never_seen_survives_the_csv(tmp_path):
+    a = annotations_from_intervals([(2, 4, "walk")], behaviors=["groom", "walk"], num_frames=6, fps=10, recording="r")
+    save_annotations(a, tmp_path / "r.bouts.csv")
+    assert load_annotations(tmp_path / "r.bouts.csv").behaviors == ("groom", "walk")
+
+
+def test_view_labels_pool_individuals():
+    values = np.array([[1, 0], [0, 0], [0, -1], [-1, -1], [1, -1]], dtype=np.int8)[None, :, :, None]
+    assert any_individual(dense_of(values)).squeeze().values.tolist() == [1, 0, -1, -1, 1]
+
+
+def test_label_past_the_end_names_it():
+    a = annotations_from_intervals([(2, 9, "walk")], behaviors=["walk"], num_frames=9, fps=10, recording="r")
+    with pytest.raises(
+        ValueError, match=r"walk of view ends at frame 9, past the end .* 'r' \(8 frames\)"
+    ):
+        to_dense(a, np.arange(8) / 10)
+
+
+def test_unknown_behaviour_is_refused():
+    a = annotations_from_intervals([(2, 4, "walk")], behaviors=["walk"], num_frames=9, fps=10)
+    with pytest.raises(ValueError, match=r"unknown behaviour 'walk': expected one of \['groom'\]"):
+        Annotations(bouts=a.bouts, scored=a.scored, behaviors=("groom",))
+
+
+@pytest.mark.parametrize("start, stop", [(4, 4), (5, 4)])
+def test_empty_interval_is_refused(start, stop):
+    with pytest.raises(ValueError, match=f"expected start_frame < stop_frame, got {start} and {stop}"):
+        annotations_from_intervals([(start, stop, "walk")], behaviors=["walk"], num_frames=9, fps=10)
+
+
+def test_missing_columns_are_named():
+    with pytest.raises(ValueError, match=r"missing \['scorer'\]"):
+        Annotations(
+            bouts=pd.DataFrame(columns=[c for c in BOUT_COLUMNS if c != "scorer"]),
+            scored=pd.DataFrame(columns=list(SCORED_COLUMNS)),
+            behaviors=("walk",),
+        )
+
+
+# -- csv files as people have them -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_spreadsheet_habits(tmp_path, separator):
+    text = "behavior,start_frame,stop_frame\nwalk,3,7\ngroom,9,12\n".replace(",", separator)
+    path = tmp_path / "mouse 1.bouts.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    a = load_annotations(path)
+    assert a.behaviors == ("walk", "groom")
+    assert a.recordings == ("mouse 1",)
+    assert a.bouts[["start_frame", "stop_frame"]].values.tolist() == [[3, 7], [9, 12]]
+    assert len(a.scored) == 0
+    whole = score_whole(a, recording="mouse 1", edges=np.arange(21) / 10)
+    assert to_dense(whole, np.arange(20) / 10).sel(behavior="groom").sum().item() == 3
+
+
+def test_seconds_go_to_the_nearest_edge(tmp_path):
+    edges = np.arange(301) / 30
+    path = tmp_path / "a.csv"
+    rows = [f"walk,{edges[i]:.3f},{edges[i + 1]:.3f}" for i in range(300)]  # rounded to ms, as tools write them
+    path.write_text("behavior,start,stop\n" + "\n".join(rows))
+    a = load_annotations(path, edges=edges)
+    assert a.bouts["start_frame"].tolist() == list(range(300))
+    assert a.bouts["stop_frame"].tolist() == list(range(1, 301))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("behavior,start_frame,stop_frame\nwalk,1,x\n", "line 2: expected stop_frame as a whole number, got 'x'"),
+        ("behavior,start_frame,stop_frame\nwalk,1,5\nwalk,1.5,5\n", "line 3: expected start_frame as a whole number"),
+        ("behavior,start_frame,stop_frame\nwalk,5,5\n", "expected start_frame < stop_frame, got 5 and 5"),
+        ("name,start_frame,stop_frame\nwalk,1,5\n", "expected a column 'behavior'"),
+        ("behavior,from,to\nwalk,1,5\n", "expected the columns start_frame and stop_frame"),
+        ("behavior,start,stop\nwalk,1,5\n", "seconds need the recording's frame times"),
+        (
+            "kind,behavior,start_frame,stop_frame\nmaybe,walk,1,5\n",
+            "line 2: expected kind 'bout' or 'scored', got 'maybe'",
+        ),
+        ("", "not a csv table"),
+    ],
+)
+def test_bad_csv_is_one_clear_line(tmp_path, text, message):
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="bad.csv") as caught:
+        load_annotations(path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_binary_file_is_not_a_table(tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_bytes(bytes(range(256)) * 10)
+    with pytest.raises(ValueError, match="not a csv table"):
+        load_annotations(path)
+
+
+def test_unknown_behaviour_names_the_line(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("behavior,start_frame,stop_frame\nwalk,1,5\nfly,6,8\n")
+    with pytest.raises(ValueError, match=r"line 3: unknown behaviour 'fly', expected one of \['walk'\]"):
+        load_annotations(path, behaviors=["walk"])
+
+
+def test_existing_file_is_kept(tmp_path):
+    a = annotations_from_intervals([(2, 4, "walk")], behaviors=["walk"], num_frames=9, fps=10)
+    path = tmp_path / "a.csv"
+    path.write_text("mine")
+    with pytest.raises(FileExistsError, match="exists already"):
+        save_annotations(a, path)
+    assert path.read_text() == "mine"
+    save_annotations(a, path, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]

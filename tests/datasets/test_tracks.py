@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sleap_io
+import xarray as xr
+
+from behavior_prism.datasets import Video, load_tracks
+
+
+@pytest.fixture
+def slp_file(tmp_path):
+    skeleton = sleap_io.Skeleton(["nose", "tail"])
+    tracks = [sleap_io.Track("a"), sleap_io.Track("b")]
+    video = sleap_io.Video.from_filename("nowhere.mp4")
+    frames = []
+    for k in range(4):
+        instances = [
+            sleap_io.PredictedInstance.from_numpy(
+                np.array([[k + 10.0 * t, 1.0], [k + 10.0 * t, 2.0]]),
+                skeleton=skeleton,
+                point_scores=np.array([0.5, 0.75]),
+                track=tracks[t],
+            )
+            for t in range(2)
+        ]
+        frames.append(sleap_io.LabeledFrame(video=video, frame_idx=k, instances=instances))
+    labels = sleap_io.Labels(frames, tracks=tracks, skeletons=[skeleton])
+    path = tmp_path / "poses.slp"
+    sleap_io.save_file(labels, str(path))
+    return path
+
+
+def test_slp_becomes_movement_layout(slp_file):
+    tracks = load_tracks(slp_file, fps=20)
+    assert tracks.position.dims == ("time", "space", "keypoint", "individual")
+    assert tracks.individual.values.tolist() == ["a", "b"]
+    assert tracks.keypoint.values.tolist() == ["nose", "tail"]
+    assert tracks.position.sel(individual="b", keypoint="tail").isel(time=3).values.tolist() == [13.0, 2.0]
+    assert tracks.confidence.sel(keypoint="tail").values.ravel().tolist() == [0.75] * 8
+    np.testing.assert_allclose(tracks.time, np.arange(4) / 20)
+
+
+def test_laid_on_the_video(slp_file):
+    tracks = load_tracks(slp_file, times=np.arange(6) / 25)
+    assert tracks.sizes["time"] == 6
+    assert bool(tracks.position.isel(time=slice(4, 6)).isnull().all())
+
+
+def test_more_poses_than_frames(slp_file):
+    with pytest.raises(ValueError, match="poses for 4 frames, but the video has 3"):
+        load_tracks(slp_file, times=np.arange(3) / 25)
+
+
+def test_netcdf_with_the_old_plural_dims(slp_file, tmp_path):
+    tracks = load_tracks(slp_file, fps=20)
+    old = tracks.rename({"keypoint": "keypoints", "individual": "individuals"})
+    old.to_netcdf(tmp_path / "old.nc", engine="h5netcdf")
+    xr.testing.assert_allclose(load_tracks(tmp_path / "old.nc"), tracks)
+
+
+def test_bad_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        load_tracks(tmp_path / "no.slp")
+    for name in ("bad.slp", "bad.nc", "bad.h5"):
+        (tmp_path / name).write_text("nothing")
+        with pytest.raises(ValueError, match=name):
+            load_tracks(tmp_path / name)
+
+
+@pytest.mark.shared
+def test_sleap_flies(shared_data):
+    folder = shared_data / "sleap-flies"
+    video = Video(folder / "20190128_113421.120s.mp4")
+    tracks = load_tracks(folder / "20190128_113421.120s.predictions.slp", times=video.times)
+    assert dict(tracks.sizes) == {"time": 3000, "space": 2, "keypoint": 13, "individual": 2}
+    analysis = load_tracks(folder / "20190128_113421.120s.predictions.analysis.h5", times=video.times)
+    np.testing.assert_array_equal(tracks.position.values, analysis.position.values)
+    # the thorax lies on a fly: much brighter than the dark floor
+    frame = video[1500].mean(axis=2)
+    for individual in tracks.individual.values:
+        x, y = tracks.position.sel(individual=individual, keypoint="thorax").isel(time=1500).values.round().astype(int)
+        assert frame[y - 3 : y + 4, x - 3 : x + 4].mean() > frame.mean() + 60
+    fragments = load_tracks(folder / "centered_pair_predictions.slp")
+    assert fragments.sizes["individual"] == 27

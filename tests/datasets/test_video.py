@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import multiprocessing
+import operator
+import threading
+from concurrent.futures import ProcessPoolExecutor
+
+import av
+import numpy as np
+import pytest
+from numbered_videos import numbered_frames, read_number, write_video
+
+from behavior_prism.datasets import Video
+
+KINDS = {
+    "h264 with B-frames and a long GOP": ("a.mp4", {"options": {"bf": "3", "g": "250", "refs": "4"}}),
+    "h264 with an open GOP": ("b.mp4", {"options": {"x264-params": "open-gop=1:keyint=12:bframes=3"}}),
+    "h264 in mkv": ("c.mkv", {"options": {"g": "10"}}),
+    "h265": ("d.mp4", {"codec": "libx265", "options": {"x265-params": "log-level=none:keyint=20"}}),
+    "mjpeg": ("e.avi", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}),
+    "mpeg4 with B-frames in avi": ("f.avi", {"codec": "mpeg4", "options": {"bf": "2", "g": "15"}}),
+    "rawvideo": ("g.avi", {"codec": "rawvideo", "pix_fmt": "bgr24"}),
+    "yuv444p": ("h.mp4", {"pix_fmt": "yuv444p"}),
+    "10 bit": ("i.mp4", {"codec": "libx265", "pix_fmt": "yuv420p10le", "options": {"x265-params": "log-level=none"}}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_frame_is_the_one_asked_for(video_file, kind):
+    name, options = KINDS[kind]
+    video = Video(video_file(70, name, **options))
+    assert len(video) == 70
+    assert [read_number(f) for f in video] == list(range(70))
+    order = np.random.default_rng(0).permutation(70)[:25]
+    assert [read_number(video[int(i)]) for i in order] == order.tolist()
+    assert [read_number(f) for f in video[order]] == order.tolist()
+    assert [read_number(f) for f in video[60:2:-7]] == list(range(60, 2, -7))
+
+
+def test_variable_rate_goes_by_time(tmp_path):
+    gaps = np.random.default_rng(1).integers(10, 90, 80)
+    times = np.cumsum(gaps) - gaps[0]
+    path = write_video(tmp_path / "vfr.mkv", numbered_frames(80), times=times, options={"bf": "2", "g": "30"})
+    video = Video(path)
+    assert len(video) == 80
+    np.testing.assert_allclose(video.times, times / 1000, atol=1e-3)
+    order = np.random.default_rng(2).permutation(80)[:30]
+    assert [read_number(video[int(i)]) for i in order] == order.tolist()
+
+
+def test_times_and_edges(video_file):
+    video = Video(video_file(10, fps=20))
+    assert video.times[0] == 0
+    np.testing.assert_allclose(video.edges, np.arange(11) / 20)
+    assert video.fps == pytest.approx(20)
+    assert video.shape == (10, 64, 96, 3)
+
+
+def test_index_out_of_range(video_file):
+    video = Video(video_file(5))
+    assert read_number(video[-1]) == 4
+    with pytest.raises(IndexError, match="below 5, got 5"):
+        video[5]
+
+
+def test_travels_to_another_process(video_file):
+    video = Video(video_file(30))
+    assert read_number(video[7]) == 7
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert read_number(pool.submit(operator.getitem, video, 3).result()) == 3
+
+
+def test_two_videos_in_two_threads(video_file):
+    path = video_file(60)
+    wrong: list[int] = []
+
+    def read(seed: int) -> None:
+        video = Video(path)
+        for i in np.random.default_rng(seed).integers(60, size=40):
+            if read_number(video[int(i)]) != i:
+                wrong.append(int(i))
+
+    threads = [threading.Thread(target=read, args=(s,)) for s in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.shared
+def test_old_444_file_reads_the_same_from_any_key_frame(shared_data):
+    # its encoder's version stands in the first packet only; a decoder that never saw it gets everything wrong
+    video = Video(shared_data / "deeplabcut-openfield" / "m3v1mp4.mp4")
+    wanted = [190, 370, 560]
+    by_reading_through = {}
+    for i, frame in enumerate(video.iter_frames(range(561))):
+        if i in wanted:
+            by_reading_through[i] = frame
+    video.close()
+    for i in reversed(wanted):
+        fresh = Video(video.path)
+        assert np.array_equal(fresh[i], by_reading_through[i])
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------------
+
+
+def test_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere.mp4: no such file"):
+        Video(tmp_path / "nowhere.mp4")
+
+
+def test_folder(tmp_path):
+    with pytest.raises(IsADirectoryError, match="expected a video file, got a folder"):
+        Video(tmp_path)
+
+
+def test_not_a_video(tmp_path):
+    path = tmp_path / "notes.mp4"
+    path.write_text("this is no video\n" * 100)
+    with pytest.raises(ValueError, match="notes.mp4: not a video"):
+        Video(path)
+
+
+def test_empty_file(tmp_path):
+    path = tmp_path / "empty.mp4"
+    path.touch()
+    with pytest.raises(ValueError, match="got an empty file"):
+        Video(path)
+
+
+def test_header_without_frames(tmp_path):
+    path = tmp_path / "none.mp4"
+    with av.open(str(path), "w", options={"movflags": "empty_moov"}) as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        container.start_encoding()
+    with pytest.raises(ValueError, match=r"none\.mp4: expected a video, got zero frames"):
+        Video(path)
+
+
+def test_cut_short_is_noticed(video_file, tmp_path):
+    whole = video_file(200, container_options={"movflags": "faststart"}).read_bytes()
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(ValueError, match=r"cut\.mp4: cut short: its header promises 200 frames, the file holds \d+"):
+        Video(path)
+    video = Video(path, allow_cut_short=True)
+    assert 0 < len(video) < 200
+    assert read_number(video[len(video) // 2]) == len(video) // 2
+
+
+def test_damage_in_the_middle_is_an_error_not_a_neighbour(video_file):
+    path = video_file(120, options={"g": "20", "bf": "0"})
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 300] = b"\xff" * 300
+    path.write_bytes(data)
+    video = Video(path)
+    good, bad = [], []
+    for i in range(120):
+        try:
+            good.append(read_number(video[i]) == i)
+        except ValueError as error:
+            assert f"frame {i} (at" in str(error)
+            bad.append(i)
+    assert bad
+    assert all(good)
+    with pytest.raises(ValueError, match=f"frame {bad[0]} .* cannot be decoded"):
+        list(video)
