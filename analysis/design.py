@@ -7,25 +7,34 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from scipy.ndimage import uniform_filter1d
 
 from behavior_prism.datasets import Annotations, any_individual, to_dense
 from behavior_prism.schemas import NOT_SCORED, validate_features, validate_labels
 
+DEFAULT_CONTEXT = 4
+BLOCK = 2048  # frames worked on at once
 
-def design_matrix(features: xr.Dataset, *, context: int = 0) -> tuple[np.ndarray, np.ndarray]:
+
+def design_matrix(features: xr.Dataset, *, context: int = DEFAULT_CONTEXT) -> tuple[np.ndarray, np.ndarray]:
     """One row of numbers per individual and sampled frame.
+
+    Tokens are first centred on their mean over the recording, place by place: what never changes (floor, walls, light)
+    tells recordings apart and not behaviours. Then come the mean, the maximum and the spread over places, where the
+    animal may be anywhere; of each of these the mean, the spread and the change over the frames around, since
+    behaviour is movement; last, every number is standardised over the recording. No label is looked at.
 
     Parameters
     ----------
     features : xarray.Dataset
         The features layout.
     context : int
-        Sampled frames to each side whose rows are averaged and appended; 0 for none.
+        Sampled frames to each side that a row looks at.
 
     Returns
     -------
     rows : numpy.ndarray
-        float32, shape (individuals * frames, tokens * channels [* 2 with context]), individual-major.
+        float32, shape (individuals * frames, 9 * channels), individual-major.
     valid : numpy.ndarray
         bool, shape (individuals * frames,).
 
@@ -33,17 +42,43 @@ def design_matrix(features: xr.Dataset, *, context: int = 0) -> tuple[np.ndarray
     --------
     >>> X, valid = design_matrix(features)  # doctest: +SKIP
     """
+    if context < 0:
+        raise ValueError(f"context: expected 0 or more, got {context}")
     validate_features(features)
-    values = features["feature"].transpose("individual", "time", "token", "channel").values
-    individuals, frames = values.shape[:2]
-    rows = values.reshape(individuals, frames, -1).astype(np.float32)
-    if context:
-        from scipy.ndimage import uniform_filter1d
-
-        around = uniform_filter1d(rows, 2 * context + 1, axis=1, mode="nearest")
-        rows = np.concatenate([rows, around], axis=2)
     valid = features["valid"].transpose("individual", "time").values
-    return rows.reshape(individuals * frames, -1), valid.reshape(-1)
+    tokens = features["feature"].transpose("individual", "time", "token", "channel")
+    rows = []
+    for k in range(tokens.sizes["individual"]):
+        used = valid[k] if valid[k].any() else np.ones_like(valid[k])
+        rows.append(_over_time(_over_places(tokens[k].values, used), used, context))
+    return np.concatenate(rows), valid.reshape(-1)
+
+
+def _over_places(tokens_TND: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Mean, maximum and spread over places of the centred tokens, (T, 3 * D), in blocks to bound memory."""
+    blocks = [slice(i, i + BLOCK) for i in range(0, len(tokens_TND), BLOCK)]
+    total = sum(tokens_TND[b][used[b]].astype(np.float64).sum(axis=0) for b in blocks)
+    centre = np.asarray(total / used.sum(), dtype=np.float32)
+    out = np.empty((len(tokens_TND), 3 * tokens_TND.shape[2]), dtype=np.float32)
+    for b in blocks:
+        centred = tokens_TND[b].astype(np.float32) - centre
+        out[b] = np.concatenate([centred.mean(axis=1), centred.max(axis=1), centred.std(axis=1)], axis=1)
+    return out
+
+
+def _over_time(values_TD: np.ndarray, used: np.ndarray, context: int) -> np.ndarray:
+    """Mean, spread and change over the frames around, each standardised over the recording, (T, 3 * D)."""
+    span = 2 * context + 1
+
+    def around(x: np.ndarray) -> np.ndarray:
+        return uniform_filter1d(x, span, axis=0, mode="nearest")
+
+    values_TD = np.where(used[:, None], values_TD, 0.0).astype(np.float32)
+    mean = around(values_TD)
+    spread = np.sqrt(np.maximum(around(values_TD * values_TD) - mean * mean, 0.0))
+    change = around(np.abs(np.diff(values_TD, axis=0, prepend=values_TD[:1])))
+    rows = np.concatenate([mean, spread, change], axis=1)
+    return (rows - rows[used].mean(axis=0)) / (rows[used].std(axis=0) + 1e-6)
 
 
 def labels_for(features: xr.Dataset, annotations: Annotations, *, what: str = "labels") -> xr.DataArray:
@@ -124,7 +159,7 @@ class TrainingSet:
 
 
 def stack_recordings(
-    features: Sequence[xr.Dataset], labels: Sequence[xr.DataArray], *, context: int = 0
+    features: Sequence[xr.Dataset], labels: Sequence[xr.DataArray], *, context: int = DEFAULT_CONTEXT
 ) -> TrainingSet:
     """Put the valid frames of several recordings below one another.
 

@@ -51,7 +51,7 @@ def predict(probe: LinearProbe, card: dict[str, Any], features: xr.Dataset) -> x
     if changed:
         got = ", ".join(f"{f} {settings.get(f)} instead of {trained_on.get(f)}" for f in changed)
         raise ValueError(f"features of {features.attrs.get('recording')!r} do not fit the probe: {got}")
-    rows, valid = design_matrix(features, context=int(card.get("context", 0)))
+    rows, valid = design_matrix(features, context=int(card["context"]))
     individuals, frames = features.sizes["individual"], features.sizes["time"]
     score = np.full((len(rows), len(card["behaviors"])), np.nan, dtype=np.float32)
     if valid.any():

@@ -66,7 +66,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
     (60, 2)
     """
 
-    def __init__(self, C: float = 0.01, class_weight: str | None = "balanced", max_iter: int = 1000) -> None:
+    def __init__(self, C: float = 0.001, class_weight: str | None = "balanced", max_iter: int = 1000) -> None:
         self.C = C
         self.class_weight = class_weight
         self.max_iter = max_iter

@@ -134,7 +134,8 @@ def print_table(table: pd.DataFrame, title: str = "") -> None:
     view = Table(title=title, title_justify="left", header_style="bold")
     view.add_column("")
     for column in table.columns:
-        view.add_column(str(column).replace("_", " "), justify="right")
+        short = str(column).replace("average_precision", "AP").replace("_", " ")
+        view.add_column(short, justify="right", no_wrap=True)
     for name, row in zip(table.index, table.to_dict("records"), strict=True):
         view.add_row(str(name), *(format_number(value) for value in row.values()))
     out_console.print(view)
@@ -176,7 +177,7 @@ def _parse_regions(texts: list[str]) -> dict[str, tuple[int, int, int, int]]:
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to make.")] = Path("demo_output"),
     arena: Annotated[str, typer.Option(help="mouse or fly.")] = "mouse",
-    seconds: Annotated[float, typer.Option(help="Length of each of the six recordings.")] = 40.0,
+    seconds: Annotated[float, typer.Option(help="Length of each of the six recordings.")] = 30.0,
     seed: Annotated[int, typer.Option(help="Seed of the simulator.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -287,7 +288,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the probe.")],
     behavior: Annotated[list[str] | None, typer.Option(help="A behaviour under study; repeat. All by default.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="A labelled behaviour to leave out; repeat.")] = None,
-    context: Annotated[int, typer.Option(help="Neighbouring frames averaged in, to each side.", min=0)] = 4,
+    context: Annotated[int, typer.Option(help="Sampled frames to each side that count.", min=0)] = 4,
     overwrite: Overwrite = False,
 ) -> None:
     """Fit a linear probe and score it on recordings held out of the fit.

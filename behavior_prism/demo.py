@@ -43,7 +43,7 @@ def run_demo(
     out: str | Path,
     *,
     arena: str = "mouse",
-    seconds: float = 40.0,
+    seconds: float = 30.0,
     seed: int = 0,
     overwrite: bool = False,
     say: Callable[[str], None] = print,
@@ -100,7 +100,7 @@ def run_demo(
     if encoder.notice:
         say(encoder.notice)
     stores = extract_files(videos, features, encoder, progress=progress).done
-    _, _, notes = train_probe(stores[:NUM_TRAINING], labels[:NUM_TRAINING], out / "probe", context=4)
+    _, _, notes = train_probe(stores[:NUM_TRAINING], labels[:NUM_TRAINING], out / "probe")
     predicted = predict_files(out / "probe", stores[NUM_TRAINING:], predictions).done
     for note in notes:
         say(note)

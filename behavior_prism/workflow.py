@@ -276,7 +276,7 @@ def train_probe(
     *,
     behaviors: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
-    context: int = 0,
+    context: int = 4,
     overwrite: bool = False,
 ) -> tuple[dict[str, Any], pd.DataFrame | None, list[str]]:
     """Train a linear probe on feature stores and their labels.
