@@ -14,7 +14,7 @@ from .ethogram import PALETTE
 
 
 def compute_embedding(
-    rows: np.ndarray, *, method: str = "umap", max_rows: int = 5000, seed: int = 0
+    rows: np.ndarray, *, method: str = "umap", max_rows: int = 3000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Map feature rows to two dimensions.
 
@@ -25,7 +25,8 @@ def compute_embedding(
     method : {"umap", "pca"}
         ``"umap"`` runs on the first 50 principal components.
     max_rows : int
-        More rows than this are thinned evenly.
+        More rows than this are thinned evenly. (Above 4096 UMAP turns to approximate neighbours, whose compilation
+        alone takes half a minute.)
     seed : int
         Seed of UMAP and of the randomised PCA.
 

@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from behavior_prism.schemas import ABSENT, NOT_SCORED, PRESENT
 
@@ -46,6 +46,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
     constant_ : list of int
         Columns (three-state labels only) that were present everywhere or nowhere among the scored frames, so that
         the probe can only answer with that.
+    n_iter_ : int
+        Most iterations that any of the regressions took.
 
     See Also
     --------
@@ -95,13 +97,14 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         y = np.asarray(y)
         if (y.ndim == 2 and y.shape[1] > 1) or (y.ndim == 2 and np.isin(y, (NOT_SCORED, ABSENT, PRESENT)).all()):
             return self._fit_three_state(X, y)
-        y = y.ravel()
+        y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(f"LinearProbe needs at least two classes, got 1 class: {self.classes_[0]!r}")
         self.three_state_ = False
         self.models_ = [self._model().fit(X, y)]
+        self.n_iter_ = int(self.models_[0][-1].n_iter_.max())
         self.constant_: list[int] = []
         return self
 
@@ -110,7 +113,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
             raise ValueError(f"y: expected -1, 0 or 1 in labels of shape (n, k), got {np.unique(y)[:5].tolist()}")
         self.three_state_ = True
         self.classes_ = np.arange(y.shape[1])
-        self.models_, self.constant_ = [], []
+        self.models_, self.constant_, self.n_iter_ = [], [], 1
         for column in range(y.shape[1]):
             scored = y[:, column] != NOT_SCORED
             if not scored.any():
@@ -120,7 +123,9 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
                 self.constant_.append(column)
                 self.models_.append(DummyClassifier(strategy="constant", constant=states[0]).fit(X[scored], states))
             else:
-                self.models_.append(self._model().fit(X[scored], states))
+                model = self._model().fit(X[scored], states)
+                self.models_.append(model)
+                self.n_iter_ = max(self.n_iter_, int(model[-1].n_iter_.max()))
         return self
 
     def _model(self) -> Any:

@@ -21,7 +21,8 @@ from behavior_prism.workflow import PREDICTIONS_ENDING
 
 from .dock_header import DockHeader
 from .ethogram_data import KINDS, EthogramData, load_ethogram
-from .ethogram_view import EthogramView, ViewColors
+from .ethogram_page import ViewColors
+from .ethogram_view import EthogramView
 from .reader import METADATA_KEY, read_predictions, read_video
 from .sources import is_video
 from .viewer_time import Playback, frame_of_viewer, show_frame

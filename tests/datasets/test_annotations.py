@@ -88,9 +88,7 @@ def test_view_labels_pool_individuals():
 
 def test_label_past_the_end_names_it():
     a = annotations_from_intervals([(2, 9, "walk")], behaviors=["walk"], num_frames=9, fps=10, recording="r")
-    with pytest.raises(
-        ValueError, match=r"walk of view ends at frame 9, past the end .* 'r' \(8 frames\)"
-    ):
+    with pytest.raises(ValueError, match=r"walk of view ends at frame 9, past the end .* 'r' \(8 frames\)"):
         to_dense(a, np.arange(8) / 10)
 
 
