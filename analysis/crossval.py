@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold
@@ -42,6 +44,6 @@ def cross_validate_by_recording(probe: LinearProbe, data: TrainingSet, *, max_fo
     for train, test in folds.split(data.rows, groups=data.recording.astype(str)):
         scored = np.flatnonzero((data.label[train] != NOT_SCORED).any(axis=0))
         if len(scored):
-            fitted = clone(probe).fit(data.rows[train], data.label[train][:, scored])
+            fitted = cast(LinearProbe, clone(probe)).fit(data.rows[train], data.label[train][:, scored])
             score[np.ix_(test, scored)] = fitted.predict_proba(data.rows[test])
     return score

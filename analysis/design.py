@@ -111,7 +111,7 @@ def labels_for(features: xr.Dataset, annotations: Annotations, *, what: str = "l
         if wanted != ["view"]:
             raise ValueError(f"{what}: labels of {have} do not fit features of {wanted}")
         dense = any_individual(dense)
-    dense = dense.reindex(individual=np.asarray(wanted, dtype=object), fill_value=NOT_SCORED)
+    dense = dense.reindex(individual=np.asarray(wanted, dtype=object), fill_value=NOT_SCORED)  # pyright: ignore[reportArgumentType]
     return dense.isel(time=features["frame"].values).assign_coords(time=features["time"].values)
 
 

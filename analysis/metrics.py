@@ -101,7 +101,11 @@ def _table(
         values = dict.fromkeys(METRICS, np.nan)
         if present:
             precision, recall, f1, _ = precision_recall_fscore_support(
-                y, p >= threshold, average="binary", pos_label=1, zero_division=0.0
+                y,
+                p >= threshold,
+                average="binary",
+                pos_label=1,
+                zero_division=0.0,  # pyright: ignore[reportArgumentType]
             )
             values = dict(zip(METRICS, (precision, recall, f1, float(average_precision_score(y, p))), strict=True))
         rows[behavior] = {

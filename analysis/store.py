@@ -104,7 +104,7 @@ class FeatureWriter:
             shutil.rmtree(self.partial)  # begun with other settings: nothing in it can be used
         if not self.partial.exists():
             self._create(settings, template, num_tokens, num_channels, attrs)
-        self._group = zarr.open_group(self.partial, mode="r+")
+        self._group: Any = zarr.open_group(self.partial, mode="r+")
         self.done = self._verify()
 
     def _create(
@@ -207,7 +207,7 @@ class FeatureWriter:
 
 
 def _checksum(feature: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(feature).view(np.uint8).data)
+    return zlib.crc32(np.ascontiguousarray(feature).tobytes())
 
 
 def _key_of(path: Path) -> str | None:

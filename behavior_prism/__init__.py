@@ -96,7 +96,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
+    if name in _HOMES or name == "napari_plugin":
         return importlib.import_module(f"behavior_prism.{name}")
     if name in _HOME_OF:
         return getattr(importlib.import_module(f"behavior_prism.{_HOME_OF[name]}"), name)
@@ -104,4 +104,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_HOMES})
+    return sorted({*__all__, *_HOMES, "napari_plugin"})

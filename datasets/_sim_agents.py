@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ._sim_space import Floor
 
-CHANNELS = (
+CHANNELS: tuple[str, ...] = (
     "x",  # middle of the body
     "y",
     "heading",

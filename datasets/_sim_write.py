@@ -101,7 +101,7 @@ def write_recording(
     }
     for path in paths.values():
         if path.exists() and not overwrite:
-            raise FileExistsError(f"{path} exists: expected a free name, or overwrite=True")
+            raise FileExistsError(f"{path}: exists already; choose another name or overwrite it explicitly")
     folder.mkdir(parents=True, exist_ok=True)
 
     def video(path: Path) -> None:

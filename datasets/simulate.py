@@ -328,7 +328,7 @@ def simulate_clip(
     burn_in = math.ceil(_BURN_IN_S * fps)
     poses, states = move(world, int(num_frames), burn_in=burn_in)
     painter = Painter(
-        arena, poses, burn_in=burn_in, length=length, floor=floor, look=look, size=(int(size),) * 2, rng=paint
+        arena, poses, burn_in=burn_in, length=length, floor=floor, look=look, size=(int(size), int(size)), rng=paint
     )
     individuals = tuple(f"{arena}{n + 1}" for n in range(1 + two))
     captions = caption_table(
@@ -338,5 +338,5 @@ def simulate_clip(
         frames=np.stack([painter.paint(t) for t in range(int(num_frames))]),
         behavior=behavior,
         caption=str(captions["caption"].iloc[0]),
-        tracks=tracks_dataset(arena, painter.keypoints, individuals, fps=fps, size=(int(size),) * 2),
+        tracks=tracks_dataset(arena, painter.keypoints, individuals, fps=fps, size=(int(size), int(size))),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -70,7 +72,7 @@ def _from_netcdf(path: Path) -> xr.Dataset:
 def _from_sleap_analysis(path: Path) -> xr.Dataset | None:
     """SLEAP's analysis file, through h5py: files of older versions lack tables that sleap-io insists on."""
     try:
-        file = h5py.File(path)
+        file: Any = h5py.File(path)
     except OSError as error:
         raise ValueError(f"{path}: not an HDF5 file ({error})") from None
     with file:
@@ -87,8 +89,7 @@ def _from_sleap_analysis(path: Path) -> xr.Dataset | None:
 
 
 def _from_sleap_io(path: Path) -> xr.Dataset:
-    import sleap_io
-
+    sleap_io: Any = importlib.import_module("sleap_io")  # heavy, and lazy itself
     try:
         if path.suffix == ".slp":
             labels = sleap_io.load_slp(str(path), open_videos=False)

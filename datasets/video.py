@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import av
+import av.error
 import numpy as np
 
 from .frame_index import FrameIndex, build_frame_index, open_container

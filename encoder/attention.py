@@ -1,7 +1,11 @@
 """Multi-head attention with VideoPrism's logit cap.
 
-Order as in the official code: scale, cap, mask, softmax in float32. The cap stands before the mask, so that a masked
-logit is never squashed back into range.
+Paper: Zhao et al., VideoPrism, ICML 2024 (arXiv 2402.13217). Order as in the official code: scale, cap, mask, softmax
+in float32. The cap stands before the mask, so that a masked logit is never squashed back into range. We cap in
+float32 too; the official code caps in the type of the activations, which differs in half precision only.
+
+No fused kernel of torch knows the cap (``scaled_dot_product_attention`` would drop it silently), hence the explicit
+product.
 
 Shapes: B batch, N tokens, H heads, K channels of a head, D = H * K.
 """
@@ -36,12 +40,10 @@ def capped_attention(
         Shape (B, H, N, K), in the dtype of the values.
     """
     logits_BHNN = (q_BHNK @ k_BHNK.transpose(-1, -2)).float()
-    if cap > 0:
-        logits_BHNN = (
-            logits_BHNN.div_(cap).tanh_().mul_(cap)
-            if not logits_BHNN.requires_grad
-            else cap * torch.tanh(logits_BHNN / cap)
-        )
+    if cap > 0 and logits_BHNN.requires_grad:
+        logits_BHNN = cap * torch.tanh(logits_BHNN / cap)
+    elif cap > 0:  # in place: the logits are the largest tensor there is
+        logits_BHNN = logits_BHNN.div_(cap).tanh_().mul_(cap)
     if key_paddings_BN is not None:
         logits_BHNN = logits_BHNN.masked_fill(key_paddings_BN[:, None, None, :] > 0, MASKED)
     return logits_BHNN.softmax(-1).to(v_BHNK.dtype) @ v_BHNK

@@ -6,6 +6,7 @@ Paper: Zhao et al., VideoPrism, ICML 2024 (arXiv 2402.13217). ``tiny`` is ours, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -30,7 +31,8 @@ class VideoEncoderConfig:
     atten_logit_cap : float
         Attention logits are squashed to within this by ``cap * tanh(logits / cap)``; 0 for no cap.
     norm_policy : {"pre"}
-        Where layers are normalised: before each sublayer, as in every released video encoder.
+        Where layers are normalised: before each sublayer. The official ``primer_hybrid`` (before it and again on its
+        output) occurs only in the giant model's text tower, never in a video encoder, and is refused here.
 
     Raises
     ------
@@ -54,18 +56,27 @@ class VideoEncoderConfig:
     norm_policy: str = "pre"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pos_emb_shape", tuple(self.pos_emb_shape))
-        if len(self.pos_emb_shape) != 3 or min(self.pos_emb_shape) < 1:
-            raise ValueError(f"pos_emb_shape: expected three positive numbers, got {self.pos_emb_shape}")
+        if isinstance(self.pos_emb_shape, list):  # as JSON gives it
+            object.__setattr__(self, "pos_emb_shape", tuple(self.pos_emb_shape))
+        shape = self.pos_emb_shape
+        if not isinstance(shape, tuple) or len(shape) != 3 or not all(_is_whole(n) and n > 0 for n in shape):
+            raise ValueError(f"pos_emb_shape: expected three positive numbers, got {shape!r}")
         for name in ("patch_size", "model_dim", "num_spatial_layers", "num_temporal_layers", "num_heads", "mlp_dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if not _is_whole(value):
+                raise ValueError(f"{name}: expected a whole number, got {value!r}")
+            if value < 1:
+                raise ValueError(f"{name}: expected a positive number, got {value}")
         if self.model_dim % self.num_heads:
             raise ValueError(f"model_dim ({self.model_dim}) must be divisible by num_heads ({self.num_heads})")
-        if self.atten_logit_cap < 0:
-            raise ValueError(f"atten_logit_cap: expected 0 or more, got {self.atten_logit_cap}")
+        if not 0 <= self.atten_logit_cap < math.inf:  # false for NaN too
+            raise ValueError(f"atten_logit_cap: expected a finite number of at least 0, got {self.atten_logit_cap}")
         if self.norm_policy != "pre":
             raise ValueError(f"norm_policy: expected 'pre' for a video encoder, got {self.norm_policy!r}")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,8 @@
 Follows the official Flax code (google-deepmind/videoprism, ``FactorizedEncoder``). A spatial tower sees one frame at
 a time, a temporal tower then sees the frames of a window at one place; nothing is pooled in between, so that every
 frame keeps its grid of tokens. Different from the official code in form only: tokens come out as (B, T, N, D)
-instead of (B, T * N, D), and the two towers can be called apart, so that overlapping windows share the spatial one.
+instead of (B, T * N, D), frames may be rectangles, and the two towers can be called apart, so that overlapping
+windows share the spatial one.
 
 Shapes: B clips, T frames, H and W pixels, C colours, N tokens of a frame (rows * columns), D channels.
 """
@@ -71,30 +72,31 @@ class VideoEncoder(nn.Module):
 
     @torch.no_grad()
     def init_weights(self, seed: int = 0) -> None:
-        """Initialise as the official code does: LeCun normal, biases 0, position embeddings normal.
+        """Initialise as the official code does: LeCun normal, biases and LayerNorm scales 0.
+
+        Fan-in is counted as jax counts it on the official arrays: the length for position embeddings, and channels
+        times heads for the projections of the attention, whose arrays are (channels, heads, channels of a head).
 
         Parameters
         ----------
         seed : int
-            Seed of the one random generator; the same numbers on every machine.
+            Seed of the one random generator, on the CPU: the same numbers with any number of threads.
+
+        Examples
+        --------
+        >>> model = VideoEncoder(preset("tiny").config)  # doctest: +SKIP
+        >>> model.init_weights(seed=1)  # doctest: +SKIP
         """
         generator = torch.Generator().manual_seed(seed)
-
-        def fill(parameter: Tensor, std: float) -> None:
-            # truncated at two deviations as in jax, by the inverse of the distribution function: no rejection loop
-            low, high = math.erf(-math.sqrt(2.0)), math.erf(math.sqrt(2.0))
-            uniform = torch.rand(parameter.shape, generator=generator, dtype=torch.float64) * (high - low) + low
-            parameter.copy_(torch.erfinv(uniform) * math.sqrt(2.0) * std / 0.87962566103423978)
-
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                fill(module.weight, module.in_features**-0.5)
-                module.bias.zero_()
-            elif isinstance(module, LayerNorm):
-                module.scale.zero_()
-                module.bias.zero_()
-        fill(self.spatial_pos_emb, self.config.model_dim**-0.5)
-        fill(self.temporal_pos_emb, self.config.model_dim**-0.5)
+        for name, parameter in self.named_parameters():
+            if name.endswith((".bias", ".scale")):
+                parameter.zero_()
+            elif name.endswith("pos_emb"):
+                _fill_lecun_normal(parameter, parameter.shape[0], generator)
+            elif ".self_attention." in name:
+                _fill_lecun_normal(parameter, self.config.model_dim * self.config.num_heads, generator)
+            else:
+                _fill_lecun_normal(parameter, parameter.shape[1], generator)
 
     def grid_size(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of tokens of a frame.
@@ -152,31 +154,39 @@ class VideoEncoder(nn.Module):
         -------
         EncoderFeatures
         """
+        if video_BTHWC.ndim != 5:  # the spatial tower alone would take single frames too
+            raise ValueError(f"expected video of shape (B, T, H, W, 3), got {tuple(video_BTHWC.shape)}")
         spatial_BTND = self.forward_spatial(video_BTHWC, frame_paddings_BT)
         return EncoderFeatures(self.forward_temporal(spatial_BTND, frame_paddings_BT), spatial_BTND)
 
-    def forward_spatial(self, video_BTHWC: Tensor, frame_paddings_BT: Tensor | None = None) -> Tensor:
+    def forward_spatial(self, frames: Tensor, frame_paddings: Tensor | None = None) -> Tensor:
         """The first tower: every frame by itself.
 
         Parameters
         ----------
-        video_BTHWC, frame_paddings_BT
-            As in :meth:`forward`.
+        frames : torch.Tensor
+            Floats in [0, 1]: clips (B, T, H, W, 3) or single frames (B, H, W, 3).
+        frame_paddings : torch.Tensor or None
+            1 where a frame is padding, shape (B, T) or (B,).
 
         Returns
         -------
         torch.Tensor
-            Shape (B, T, N, D).
+            Shape (B, T, N, D) or (B, N, D).
+
+        Raises
+        ------
+        ValueError
+            If the shape, the type or the range of values is wrong.
         """
-        rows, cols = self._check_video(video_BTHWC)
-        b, t = video_BTHWC.shape[:2]
-        p = self.config.patch_size
-        patches = video_BTHWC.reshape(b * t, rows, p, cols, p, 3).transpose(2, 3).reshape(b * t, rows * cols, -1)
-        x = self.patch_projection(patches) + self._spatial_positions(rows, cols)
-        x = self.spatial_ln(
-            self.spatial_encoder(x, self._paddings(frame_paddings_BT, b, t, rows * cols, by_frame=True))
-        )
-        return x.view(b, t, rows * cols, -1)
+        rows, cols = self._check_video(frames)
+        lead = tuple(frames.shape[:-3])
+        n, p = rows * cols, self.config.patch_size
+        patches = frames.reshape(-1, rows, p, cols, p, 3).transpose(2, 3).reshape(-1, n, p * p * 3)
+        x = self.patch_projection(patches.to(self.patch_projection.weight.dtype)) + self._spatial_positions(rows, cols)
+        paddings = self._check_paddings(frame_paddings, lead, x)
+        x = self.spatial_encoder(x, None if paddings is None else paddings.reshape(-1, 1).expand(-1, n))
+        return self.spatial_ln(x).view(*lead, n, -1)
 
     def forward_temporal(self, spatial_BTND: Tensor, frame_paddings_BT: Tensor | None = None) -> Tensor:
         """The second tower: every place across the frames.
@@ -202,10 +212,14 @@ class VideoEncoder(nn.Module):
             raise ValueError(
                 f"expected spatial tokens of shape (B, T, N, {self.config.model_dim}), got {tuple(spatial_BTND.shape)}"
             )
+        if not spatial_BTND.is_floating_point():
+            raise ValueError(f"expected spatial tokens as floats, got {spatial_BTND.dtype}")
         b, t, n, d = spatial_BTND.shape
-        x = spatial_BTND.transpose(1, 2).reshape(b * n, t, d) + self._temporal_positions(t)
-        x = self.temporal_ln(self.temporal_encoder(x, self._paddings(frame_paddings_BT, b, t, n, by_frame=False)))
-        return x.view(b, n, t, d).transpose(1, 2)
+        x = spatial_BTND.to(self.temporal_pos_emb.dtype).transpose(1, 2).reshape(b * n, t, d)
+        x = x + self._temporal_positions(t)
+        paddings = self._check_paddings(frame_paddings_BT, (b, t), x)
+        x = self.temporal_encoder(x, None if paddings is None else paddings.repeat_interleave(n, dim=0))
+        return self.temporal_ln(x).view(b, n, t, d).transpose(1, 2)
 
     @staticmethod
     def pool(tokens_BTND: Tensor) -> Tensor:
@@ -224,27 +238,27 @@ class VideoEncoder(nn.Module):
         return tokens_BTND.mean(dim=(1, 2))
 
     def _check_video(self, video: Tensor) -> tuple[int, int]:
-        if video.ndim != 5 or video.shape[-1] != 3:
-            raise ValueError(f"expected video of shape (B, T, H, W, 3), got {tuple(video.shape)}")
-        if video.shape[0] < 1 or video.shape[1] < 1:
-            raise ValueError(f"expected at least one clip of one frame, got {tuple(video.shape)}")
+        if video.ndim not in (4, 5) or video.shape[-1] != 3:
+            raise ValueError(f"expected video of shape (B, T, H, W, 3) or (B, H, W, 3), got {tuple(video.shape)}")
+        if 0 in video.shape[:-3]:
+            raise ValueError(f"expected at least one clip of one frame, got shape {tuple(video.shape)}")
         if not video.is_floating_point():
             raise ValueError(f"expected video as floats in [0, 1], got {video.dtype}: divide by 255 first")
-        grid = self.grid_size(video.shape[2], video.shape[3])
+        grid = self.grid_size(video.shape[-3], video.shape[-2])
         low, high = (float(v) for v in video.aminmax())
         if not (low >= -1e-3 and high <= 1 + 1e-3):  # false for NaN too; resizing may overshoot by rounding
             raise ValueError(f"expected values in [0, 1], got {low:g} to {high:g}")
         return grid
 
-    def _paddings(self, paddings_BT: Tensor | None, b: int, t: int, n: int, *, by_frame: bool) -> Tensor | None:
-        """Token paddings (B*T, N) of the spatial tower, or (B*N, T) of the temporal one."""
-        if paddings_BT is None:
+    @staticmethod
+    def _check_paddings(paddings: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Tensor | None:
+        if paddings is None:
             return None
-        if tuple(paddings_BT.shape) != (b, t):
-            raise ValueError(f"expected frame_paddings of shape ({b}, {t}), got {tuple(paddings_BT.shape)}")
-        if by_frame:
-            return paddings_BT.reshape(b * t, 1).expand(b * t, n)
-        return paddings_BT.unsqueeze(1).expand(b, n, t).reshape(b * n, t)
+        if tuple(paddings.shape) != shape:
+            raise ValueError(f"expected frame_paddings of shape {shape}, got {tuple(paddings.shape)}")
+        if not bool(((paddings == 0) | (paddings == 1)).all()):
+            raise ValueError("expected frame_paddings of 0 (frame) and 1 (padding) only, got other values")
+        return paddings.to(like)
 
     def _spatial_positions(self, rows: int, cols: int) -> Tensor:
         own_rows, own_cols = self.config.pos_emb_shape[1:]
@@ -260,6 +274,16 @@ class VideoEncoder(nn.Module):
         if frames == own_frames:
             return self.temporal_pos_emb
         return resize_matrix(own_frames, frames).to(self.temporal_pos_emb) @ self.temporal_pos_emb
+
+
+def _fill_lecun_normal(parameter: Tensor, fan_in: int, generator: torch.Generator) -> None:
+    """Normal numbers of variance ``1 / fan_in``, truncated at two deviations as jax does."""
+    # By the inverse of the distribution function: no rejection loop, so the count of random numbers is fixed.
+    edge = math.erf(math.sqrt(2.0))
+    uniform = torch.rand(parameter.shape, generator=generator, dtype=torch.float64) * (2 * edge) - edge
+    # erfinv differs in its last bits between processors; whole multiples of 2**-20 do not, and are exact in float32
+    unit = (torch.erfinv(uniform) * (math.sqrt(2.0) * 2**20)).round() / 2**20
+    parameter.copy_(unit.float() * (fan_in**-0.5 / 0.87962566103423978))  # 0.8796: deviation left after truncation
 
 
 def resize_matrix(size: int, new_size: int) -> Tensor:

@@ -1,4 +1,10 @@
-"""From frames as cameras give them to what the encoder takes."""
+"""From frames as cameras give them to what the encoder takes.
+
+The encoder's paper (Zhao et al., VideoPrism, ICML 2024, arXiv 2402.13217) does not say how training frames were
+resized, and the official examples differ (Lanczos, bilinear with a crop). We squash, bilinear, without a crop.
+
+Shapes: T frames, H and W pixels, C colours.
+"""
 
 from __future__ import annotations
 
@@ -8,41 +14,49 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def preprocess_frames(frames: np.ndarray | Tensor, image_size: tuple[int, int]) -> Tensor:
+def preprocess_frames(frames: np.ndarray | Tensor, image_size: int | tuple[int, int]) -> Tensor:
     """Resize frames and bring them to [0, 1].
 
-    The whole picture is squashed to the encoder's size without keeping the aspect ratio, bilinear and smoothed when
-    shrinking: nothing of the arena is cut off, and geometry depends on the frame alone, so that windows can share it.
+    The whole picture is squashed to the encoder's size **without keeping the aspect ratio**, bilinear and smoothed
+    when shrinking: nothing of the arena is cut off, and geometry depends on the frame alone, so that windows can share
+    it. Resized values are whole grey levels, within one level of resizing in floating point and many times faster.
 
     Parameters
     ----------
     frames : numpy.ndarray or torch.Tensor
-        uint8 RGB, shape (T, H, W, 3).
-    image_size : (int, int)
-        Height and width wanted.
+        uint8 RGB, shape (T, H, W, 3); views with negative strides (``bgr[..., ::-1]``) too.
+    image_size : int or (int, int)
+        Height and width wanted; one number for a square.
 
     Returns
     -------
     torch.Tensor
-        float32 in [0, 1], shape (T, *image_size, 3).
+        float32 in [0, 1], shape (T, height, width, 3), contiguous.
 
     Raises
     ------
     ValueError
-        If the frames are not uint8 of that shape.
+        If the frames are not uint8 of that shape, or a size is not positive.
 
     Examples
     --------
-    >>> preprocess_frames(np.zeros((2, 48, 64, 3), np.uint8), (96, 96)).shape
+    >>> preprocess_frames(np.zeros((2, 48, 64, 3), np.uint8), 96).shape
     torch.Size([2, 96, 96, 3])
     """
-    tensor = torch.as_tensor(frames)
-    if tensor.ndim != 4 or tensor.shape[-1] != 3 or tensor.dtype != torch.uint8:
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if height < 1 or width < 1:
+        raise ValueError(f"image_size: expected positive numbers, got {image_size}")
+    if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape or frames.dtype not in (np.uint8, torch.uint8):
         raise ValueError(
-            f"expected uint8 frames of shape (T, H, W, 3), got {tensor.dtype} of shape {tuple(tensor.shape)}"
+            f"expected uint8 frames of shape (T, H, W, 3), got {frames.dtype} of shape {tuple(frames.shape)}"
         )
-    if tuple(tensor.shape[1:3]) != tuple(image_size):
-        channels_first = tensor.permute(0, 3, 1, 2)
-        resized = F.interpolate(channels_first, size=image_size, mode="bilinear", align_corners=False, antialias=True)
-        tensor = resized.permute(0, 2, 3, 1)
-    return tensor.float() / 255
+    if isinstance(frames, np.ndarray):
+        # torch takes neither negative strides nor, without a warning, arrays that are read-only
+        frames = torch.from_numpy(np.require(frames, requirements=["C", "W"]))
+    if tuple(frames.shape[1:3]) != (height, width):
+        channels_first = frames.permute(0, 3, 1, 2)
+        resized = F.interpolate(
+            channels_first, size=(height, width), mode="bilinear", align_corners=False, antialias=True
+        )
+        frames = resized.permute(0, 2, 3, 1)
+    return frames.contiguous().float() / 255

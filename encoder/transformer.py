@@ -3,6 +3,9 @@
 LayerNorm multiplies by ``scale + 1`` (the stored scale starts at 0), epsilon 1e-6; the feed-forward layer uses the
 exact GELU and sets padded tokens to zero after each of its two products.
 
+Paper: Zhao et al., VideoPrism, ICML 2024 (arXiv 2402.13217); official code: google-deepmind/videoprism, ``layers.py``.
+Different from it: large batches run in parts where no gradient is wanted, so that memory stays bounded.
+
 Shapes: B batch, N tokens, D channels.
 """
 
@@ -15,6 +18,9 @@ from torch import Tensor, nn
 from .attention import Attention
 
 EPSILON = 1e-6
+# Elements of the largest intermediate tensor (logits or hidden layer) without gradients: 256 MB in float32. A bound on
+# memory only, far above what a CPU's cache holds.
+MAX_ELEMENTS = 2**26
 
 
 class LayerNorm(nn.Module):
@@ -135,10 +141,17 @@ class Transformer(nn.Module):
         How many.
     dim, num_heads, hidden, cap
         As in :class:`Block`.
+
+    Examples
+    --------
+    >>> Transformer(2, 24, 4, 48, 50.0)(torch.zeros(3, 5, 24)).shape
+    torch.Size([3, 5, 24])
     """
 
     def __init__(self, num_layers: int, dim: int, num_heads: int, hidden: int, cap: float) -> None:
         super().__init__()
+        self.num_heads = num_heads
+        self.hidden = hidden
         self.layers = nn.ModuleList(Block(dim, num_heads, hidden, cap) for _ in range(num_layers))
 
     def forward(self, x_BND: Tensor, paddings_BN: Tensor | None = None) -> Tensor:
@@ -156,6 +169,15 @@ class Transformer(nn.Module):
         torch.Tensor
             Shape (B, N, D).
         """
+        n = x_BND.shape[1]
+        part = max(1, MAX_ELEMENTS // (n * max(self.num_heads * n, self.hidden)))
+        if torch.is_grad_enabled() or len(x_BND) <= part:
+            return self._all_layers(x_BND, paddings_BN)
+        starts = range(0, len(x_BND), part)
+        paddings = [None if paddings_BN is None else paddings_BN[i : i + part] for i in starts]
+        return torch.cat([self._all_layers(x_BND[i : i + part], p) for i, p in zip(starts, paddings, strict=True)])
+
+    def _all_layers(self, x_BND: Tensor, paddings_BN: Tensor | None) -> Tensor:
         for layer in self.layers:
             x_BND = layer(x_BND, paddings_BN)
         return x_BND

@@ -184,6 +184,7 @@ class EthogramDock(QWidget):
 
     def _show_individual(self) -> None:
         lanes = self.data.lanes(self._individual) if self.data and self._individual else []
+        first = bool(lanes) and not self.view.lanes
         self._bouts = self.data.bout_starts(self._individual) if self.data and lanes else np.zeros(0, dtype=np.int64)
         self._differences = self.data.differences(self._individual)[:, 0] if self.data and lanes else self._bouts[:0]
         self.header.enable_jumps("bout", len(self._bouts))
@@ -197,6 +198,8 @@ class EthogramDock(QWidget):
             self.header.reserve_time(_when(self.data, self.data.num_frames - 1))
             self.view.show_lanes(lanes, self.data.edges, "" if lanes else NOTHING)
             self._follow_slider()
+        if first:
+            self.ask_for_room()
 
     def _say_now(self, frame: int) -> None:
         data = self.data
@@ -217,7 +220,11 @@ class EthogramDock(QWidget):
 
     def _go(self, frame: int) -> None:
         if self.data is not None and self._layer in self._viewer.layers:
-            show_frame(self._viewer, self._layer, frame)
+            try:
+                show_frame(self._viewer, self._layer, frame)
+            except ValueError as error:  # a damaged frame
+                self._playback.stop()
+                show_error(_one_line(error))
 
     def _play(self, wanted: bool) -> None:
         if wanted and self.data is not None:
@@ -242,11 +249,6 @@ class EthogramDock(QWidget):
         window = self.window()
         if isinstance(dock, QDockWidget) and isinstance(window, QMainWindow):
             window.resizeDocks([dock], [min(self.sizeHint().height(), window.height() // 2)], Qt.Orientation.Vertical)
-            QTimer.singleShot(0, self._fit_picture)  # once the new sizes hold
-
-    def _fit_picture(self) -> None:
-        if not self._gone():
-            self._viewer.reset_view()
 
     # -- several recordings
 
@@ -294,7 +296,7 @@ class EthogramDock(QWidget):
         try:
             (layer_data,) = read_video(path) if is_video(path) else read_predictions(path)
         except (ValueError, OSError) as error:
-            show_error(" ".join(str(error).split()))
+            show_error(_one_line(error))
             return None
         before = self._layer
         layer = self._viewer.add_layer(Layer.create(*layer_data))
@@ -309,3 +311,7 @@ class EthogramDock(QWidget):
 
 def _when(data: EthogramData, frame: int) -> str:
     return f"{data.edges[frame]:.2f} s · frame {frame} / {data.num_frames - 1}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -16,7 +16,7 @@ from .ethogram_data import Lane, Strip
 from .ethogram_page import AXIS, TOP, EthogramPage, ViewColors, covering, readable
 from .time_axis import TimeAxis
 
-LEAST_LANE, GOOD_LANE = 17, 30  # pixels
+LEAST_LANE, GOOD_LANE = 19, 30  # pixels
 ZOOM_PER_NOTCH = 1.25
 PAN_PER_NOTCH = 0.1
 

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import napari
 from napari.layers import Layer
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
 
 from .dock import PLUGIN, WIDGET, EthogramDock
 from .reader import read_predictions, read_video
 from .sources import find_recordings, is_video
+
+WINDOW = (1280, 860)  # pixels
 
 
 def build_viewer(path: str | Path, *, show: bool = True) -> napari.Viewer:
@@ -41,10 +45,21 @@ def build_viewer(path: str | Path, *, show: bool = True) -> napari.Viewer:
     for layer_data in layers:
         viewer.add_layer(Layer.create(*layer_data))
     viewer.dims.set_point(0, 0)
+    _make_room(viewer)
     dock = dock_of(viewer)
     dock.offer(recordings)
     dock.ask_for_room()
+    QTimer.singleShot(0, viewer.reset_view)  # once the new sizes hold
     return viewer
+
+
+def _make_room(viewer: napari.Viewer) -> None:
+    """Give a window that opens small enough width for the ethogram, within the screen."""
+    _, _, width, height = viewer.window.geometry()
+    screen = QApplication.primaryScreen().availableGeometry()
+    wanted = min(WINDOW[0], int(screen.width() * 0.95)), min(WINDOW[1], int(screen.height() * 0.92))
+    if width < wanted[0] or height < wanted[1]:
+        viewer.window.resize(max(width, wanted[0]), max(height, wanted[1]))
 
 
 def dock_of(viewer: napari.Viewer) -> EthogramDock:

@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,7 +32,7 @@ def own_napari_settings(tmp_path_factory):
 
 @pytest.fixture
 def screen():
-    if not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")) and os.name == "posix":
+    if not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")) and sys.platform == "linux":
         pytest.skip("no screen: neither a display nor Xvfb (with pytest-xvfb) is there")
 
 
@@ -38,7 +41,7 @@ def viewer(screen, request):
     return request.getfixturevalue("make_napari_viewer")()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_predictions():
     """A factory of predictions for a video, as ``analysis.predict`` makes them."""
 
@@ -75,10 +78,10 @@ def make_predictions():
     return make
 
 
-@pytest.fixture
-def demo_folder(tmp_path, make_predictions):
-    """Recordings ``a`` and ``b`` with true labels, and predictions for both."""
-    recordings, predictions = tmp_path / "demo" / "recordings", tmp_path / "demo" / "predictions"
+@pytest.fixture(scope="session")
+def demo_template(tmp_path_factory, make_predictions):
+    folder = tmp_path_factory.mktemp("made") / "here"
+    recordings, predictions = folder / "recordings", folder / "predictions"
     recordings.mkdir(parents=True)
     predictions.mkdir()
     for name in ("a", "b"):
@@ -88,7 +91,11 @@ def demo_folder(tmp_path, make_predictions):
         )
         save_annotations(truth, recordings / f"{name}.bouts.csv")
         with Video(path) as video:
-            save_predictions(
-                make_predictions(video, recording=name), predictions / f"{name}.predictions.zarr", overwrite=False
-            )
-    return tmp_path / "demo"
+            save_predictions(make_predictions(video, recording=name), predictions / f"{name}.predictions.zarr")
+    return folder.rename(folder.with_name("moved"))  # no test finds a video of the template's by its old path
+
+
+@pytest.fixture
+def demo_folder(demo_template, tmp_path):
+    """Recordings ``a`` and ``b`` with true labels, and predictions for both; moved since they were made."""
+    return Path(shutil.copytree(demo_template, tmp_path / "demo"))
