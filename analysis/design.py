@@ -14,13 +14,15 @@ from behavior_prism.schemas import NOT_SCORED, validate_features, validate_label
 
 DEFAULT_CONTEXT = 4
 BLOCK = 2048  # frames worked on at once
+MIN_SLOT_FRAMES = 50  # fewer say nothing about a slot's mean
 
 
 def design_matrix(features: xr.Dataset, *, context: int = DEFAULT_CONTEXT) -> tuple[np.ndarray, np.ndarray]:
     """One row of numbers per individual and sampled frame.
 
-    Tokens are first centred on their mean over the recording, place by place: what never changes (floor, walls, light)
-    tells recordings apart and not behaviours. Then come the mean, the maximum and the spread over places, where the
+    Tokens are first centred on their mean over the recording, place by place and slot of the window by slot: what
+    never changes (floor, walls, light) tells recordings apart and not behaviours, and the slot tells only how the
+    recording was cut. Then come the mean, the maximum and the spread over places, where the
     animal may be anywhere; of each of these the mean, the spread and the change over the frames around, since
     behaviour is movement; last, every number is standardised over the recording. No label is looked at.
 
@@ -47,23 +49,35 @@ def design_matrix(features: xr.Dataset, *, context: int = DEFAULT_CONTEXT) -> tu
     validate_features(features)
     valid = features["valid"].transpose("individual", "time").values
     tokens = features["feature"].transpose("individual", "time", "token", "channel")
+    slot = features["window_position"].values
     rows = []
     for k in range(tokens.sizes["individual"]):
         used = valid[k] if valid[k].any() else np.ones_like(valid[k])
-        rows.append(_over_time(_over_places(tokens[k].values, used), used, context))
+        rows.append(_over_time(_over_places(tokens[k].values, used, slot), used, context))
     return np.concatenate(rows), valid.reshape(-1)
 
 
-def _over_places(tokens_TND: np.ndarray, used: np.ndarray) -> np.ndarray:
+def _over_places(tokens_TND: np.ndarray, used: np.ndarray, slot: np.ndarray) -> np.ndarray:
     """Mean, maximum and spread over places of the centred tokens, (T, 3 * D), in blocks to bound memory."""
     blocks = [slice(i, i + BLOCK) for i in range(0, len(tokens_TND), BLOCK)]
-    total = sum(tokens_TND[b][used[b]].astype(np.float64).sum(axis=0) for b in blocks)
-    centre = np.asarray(total / used.sum(), dtype=np.float32)
+    centre_of = _slot_means(tokens_TND, used, slot, blocks)
     out = np.empty((len(tokens_TND), 3 * tokens_TND.shape[2]), dtype=np.float32)
     for b in blocks:
-        centred = tokens_TND[b].astype(np.float32) - centre
+        centred = tokens_TND[b].astype(np.float32) - centre_of[slot[b]]
         out[b] = np.concatenate([centred.mean(axis=1), centred.max(axis=1), centred.std(axis=1)], axis=1)
     return out
+
+
+def _slot_means(tokens_TND: np.ndarray, used: np.ndarray, slot: np.ndarray, blocks: list[slice]) -> np.ndarray:
+    """Mean token of every slot of the window, (slots, N, D); where a slot is rare, of all frames."""
+    total = np.zeros((int(slot.max()) + 1, *tokens_TND.shape[1:]))
+    for b in blocks:
+        for s in np.unique(slot[b]):
+            total[s] += tokens_TND[b][used[b] & (slot[b] == s)].astype(np.float64).sum(axis=0)
+    count = np.bincount(slot[used], minlength=len(total))
+    means = total / np.maximum(count, 1)[:, None, None]
+    means[count < MIN_SLOT_FRAMES] = total.sum(axis=0) / count.sum()
+    return means.astype(np.float32)
 
 
 def _over_time(values_TD: np.ndarray, used: np.ndarray, context: int) -> np.ndarray:

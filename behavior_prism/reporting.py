@@ -179,6 +179,13 @@ def _budget(stores: Sequence[xr.Dataset]) -> Section:
     return analysis.Section(title="Time budget (predicted)", table=pd.concat(tables))
 
 
+def _joint_names(present: np.ndarray, behaviors: Sequence[str]) -> np.ndarray:
+    """Name of what is present in every row, ``"chase + walk"`` where it is several things; ``""`` for none."""
+    patterns, which = np.unique(present, axis=0, return_inverse=True)
+    names = [" + ".join(sorted(b for b, p in zip(behaviors, row, strict=True) if p)) for row in patterns]
+    return np.asarray(names, dtype=object)[which.reshape(-1)]
+
+
 def embedding_sections(
     features: Sequence[xr.Dataset], labels: Sequence[str | Path], behaviors: Sequence[str], ignore: Sequence[str] = ()
 ) -> list[Section]:
@@ -208,15 +215,14 @@ def embedding_sections(
         if labels:
             annotations, _ = load_labels(labels, [store], behaviors=behaviors, ignore=ignore)
             dense = analysis.labels_for(store, annotations[0]).transpose("individual", "time", "behavior").values
-            dense = dense.reshape(len(matrix), -1) == 1
-            several = dense.sum(axis=1) > 1
-            name = np.where(dense.any(axis=1), np.asarray(behaviors, dtype=object)[dense.argmax(axis=1)], "")
-            name[several] = "several at once"
+            name = _joint_names(dense.reshape(len(matrix), -1) == 1, behaviors)
         rows.append(matrix[valid])
         names.append(name[valid])
         recordings.append(np.full(int(valid.sum()), str(store.attrs["recording"]), dtype=object))
     matrix, name, recording = np.concatenate(rows), np.concatenate(names), np.concatenate(recordings)
-    colors = {**analysis.behavior_colors(behaviors), "several at once": "#333333"}
+    kinds = pd.Series(name[name != ""]).value_counts().index[:11]
+    name[~np.isin(name, ["", *kinds])] = "other"
+    colors = {**analysis.behavior_colors(sorted(kinds)), "other": "#bbbbbb"}
     figures: list[Figure] = []
     for method in ("pca", "umap"):
         points, index = analysis.compute_embedding(matrix, method=method)

@@ -82,7 +82,9 @@ def test_labels_in_the_matlab_files_are_those_of_the_table(script, shared_data):
 
 @pytest.mark.shared
 @pytest.mark.slow
-def test_fish_from_video_to_scores(script, shared_data, tmp_path):
+def test_fish_from_video_to_scores(script, shared_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "NUM_GUESSES", 200)
+    monkeypatch.setattr(script, "NUM_DRAWS", 200)
     clip_set = script.fish_clips(shared_data)
     labels, groups = clip_set.labels, clip_set.groups("source video")
     # one strike and one other clip of two source videos, to be quick
@@ -133,8 +135,8 @@ def test_noise_scores_like_chance_and_signal_does_not(script):
     rng = np.random.default_rng(0)
     groups = np.repeat(["a", "b", "c", "d"], 8)
     labels = np.tile(["rest", "strike"], 16)
-    looks = np.repeat(rng.normal(scale=5, size=(4, 50)), 8, axis=0)
-    noise = looks + rng.normal(size=(32, 50))
+    looks = np.repeat(rng.normal(scale=5, size=(4, 200)), 8, axis=0)
+    noise = looks + rng.normal(size=(32, 200))
     permuted = []
     for _ in range(20):
         shuffled = rng.permutation(labels)
