@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from behavior_prism.analysis import consensus, design_matrix, labels_for, stack_recordings
+from behavior_prism.datasets import Annotations, annotations_from_intervals
+
+
+def features_of(
+    values: np.ndarray, *, valid=None, slots: int = 4, name: str = "r", individuals=("view",)
+) -> xr.Dataset:
+    """A features dataset from values (individual, time, token, channel)."""
+    i, t = values.shape[:2]
+    return xr.Dataset(
+        {
+            "feature": (("individual", "time", "token", "channel"), values.astype(np.float16)),
+            "valid": (("individual", "time"), np.ones((i, t), bool) if valid is None else valid),
+            "window_position": ("time", (np.arange(t) % slots).astype(np.int16)),
+            "edge_time": ("edge", np.arange(t + 1) / 25),
+        },
+        coords={
+            "individual": np.asarray(individuals, dtype=object),
+            "time": np.arange(t) / 25,
+            "frame": ("time", np.arange(t)),
+        },
+        attrs={"recording": name},
+    )
+
+
+@pytest.fixture
+def values():
+    return np.random.default_rng(0).normal(size=(1, 400, 6, 5))
+
+
+def test_floor_and_light_do_not_matter(values):
+    """What is the same in every frame, however different between places, leaves the rows unchanged."""
+    background = np.random.default_rng(1).normal(size=(1, 1, 6, 5)) * 3
+    a, _ = design_matrix(features_of(values))
+    b, _ = design_matrix(features_of(values + background))
+    assert a.shape == (400, 9 * 5)
+    np.testing.assert_allclose(a, b, atol=0.15)
+    assert np.abs(a - b).mean() < 0.01
+
+
+def test_the_slot_of_the_window_does_not_matter(values):
+    pattern = np.random.default_rng(2).normal(size=(4, 1, 5))[np.arange(400) % 4][None] * 3
+    a, _ = design_matrix(features_of(values))
+    b, _ = design_matrix(features_of(values + pattern))
+    assert np.abs(a - b).mean() < 0.02
+
+
+def test_movement_is_seen():
+    still = np.zeros((1, 400, 6, 5))
+    moving = still.copy()
+    rng = np.random.default_rng(0)
+    for t in range(200, 400):
+        moving[0, t, rng.integers(6)] = rng.uniform(2, 10)
+    rows, _ = design_matrix(features_of(moving + rng.normal(size=moving.shape) * 0.1))
+    change = rows[:, 30:45].mean(axis=1)
+    assert change[210:390].mean() > change[10:190].mean() + 1
+
+
+def test_rows_of_an_animal_that_is_absent_do_not_enter(values):
+    valid = np.ones((1, 400), bool)
+    valid[0, 100:150] = False
+    other = values.copy()
+    other[0, 100:150] = np.nan
+    a, valid_rows = design_matrix(features_of(values, valid=valid), context=0)
+    b, _ = design_matrix(features_of(other, valid=valid), context=0)
+    assert valid_rows.sum() == 350
+    keep = valid_rows.copy()
+    keep[150] = False  # its change is measured against the frame before
+    np.testing.assert_allclose(a[keep], b[keep], atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_very_short_recordings(frames):
+    rows, valid = design_matrix(
+        features_of(np.random.default_rng(0).normal(size=(2, frames, 4, 3)), individuals=("a", "b"))
+    )
+    assert rows.shape == (2 * frames, 27) and np.isfinite(rows).all() and valid.all()
+
+
+def test_labels_meet_features_by_name_or_by_view(values):
+    intervals = [(0, 100, "walk"), (50, 60, "rear")]
+    a = annotations_from_intervals(intervals, behaviors=["walk", "rear"], num_frames=400, fps=25, individual="m1")
+    view = labels_for(features_of(values), a)
+    assert view.sel(behavior="walk").values[:, 0].sum() == 100
+    both = features_of(np.concatenate([values, values]), individuals=("m1", "m2"))
+    named = labels_for(both, a)
+    assert named.sel(individual="m1", behavior="rear").sum() == 10
+    assert (named.sel(individual="m2") == -1).all()
+    with pytest.raises(ValueError, match=r"labels of \['m1'\] do not fit features of \['x', 'y'\]"):
+        labels_for(features_of(np.concatenate([values, values]), individuals=("x", "y")), a)
+
+
+def test_scorers_who_disagree_are_not_scored():
+    dense = xr.DataArray(
+        np.array([[1, 1, 0, -1, -1], [1, 0, 0, 0, -1]], dtype=np.int8)[:, :, None, None],
+        dims=("scorer", "time", "individual", "behavior"),
+        coords={"time": np.arange(5.0), "scorer": ["a", "b"], "individual": ["m"], "behavior": ["walk"]},
+    )
+    assert consensus(dense).values.ravel().tolist() == [1, -1, 0, 0, -1]
+
+
+def test_stacked_rows_know_their_recording(values):
+    stores = [features_of(values, name="a"), features_of(values[:, :100], name="b")]
+    truth = [
+        labels_for(
+            s, annotations_from_intervals([(0, 9, "walk")], behaviors=["walk"], num_frames=s.sizes["time"], fps=25)
+        )
+        for s in stores
+    ]
+    data = stack_recordings(stores, truth)
+    assert data.rows.shape[0] == 500 and (data.recording == "a").sum() == 400
+    assert data.label.sum() == 18
+
+
+def test_rows_without_scored_interval_stay_unscored(values):
+    a = annotations_from_intervals([(0, 9, "walk")], behaviors=["walk"], num_frames=400, fps=25)
+    bare = Annotations(bouts=a.bouts, scored=pd.DataFrame(columns=a.scored.columns), behaviors=("walk",))
+    label = labels_for(features_of(values), bare).values.ravel()
+    assert label[:9].tolist() == [1] * 9 and set(label[9:]) == {-1}
