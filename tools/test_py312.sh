@@ -23,4 +23,6 @@ $pip install -c constraints.txt -r .venv-py312/needs.txt
 $pip install --no-deps -e .
 PYTHONSAFEPATH=1 .venv-py312/bin/python -c "import behavior_prism; print('imports on 3.12')"
 PYTHONSAFEPATH=1 .venv-py312/bin/behavior-prism --help >/dev/null
-PYTHONSAFEPATH=1 .venv-py312/bin/pytest -q -c tools/pytest_py312.ini --rootdir . tests/datasets tests/analysis tests/behavior_prism -m "not slow and not gui and not torch"
+PYTHONSAFEPATH=1 .venv-py312/bin/pytest -q -c tools/pytest_py312.ini --rootdir . \
+  tests/datasets tests/analysis tests/behavior_prism -m "not slow and not gui and not torch" \
+  --ignore tests/analysis/test_extraction.py --ignore tests/analysis/test_real_clips.py

@@ -119,6 +119,7 @@ def test_datasets_work_without_torch():
     subprocess.run([sys.executable, "-P", "-c", script], check=True, capture_output=True, timeout=60)
 
 
+@pytest.mark.torch
 def test_public_names_exist():
     import behavior_prism as bp
 
