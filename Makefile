@@ -15,6 +15,8 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 PINS = -c constraints.txt
 TORCH_FROM = $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+# modules whose docstrings people read: not the simulator's insides
+PUBLIC = $(wildcard behavior_prism/*.py encoder/*.py datasets/[a-z]*.py analysis/*.py)
 # the checkout's own folders must never shadow other packages (`datasets`)
 export PYTHONSAFEPATH = 1
 
@@ -33,6 +35,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/codespell
+	$(BIN)/python -m numpydoc lint $(PUBLIC)
 	QT_API=pyside6 $(BIN)/npe2 validate behavior-prism
 
 docs: $(VENV)/.dev
@@ -47,7 +50,7 @@ test-py312:
 	sh tools/test_py312.sh
 
 clean:
-	rm -rf $(VENV) .venv-* build dist *.egg-info $(DEMO_OUTPUT) docs/_build
+	rm -rf $(VENV) .venv-* build dist *.egg-info $(DEMO_OUTPUT) docs/_build docs/generated
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found"; exit 1; }

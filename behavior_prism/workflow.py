@@ -109,10 +109,12 @@ def extract_files(
         From ``load_encoder``.
     window : callable, optional
         Gives the ``WindowSpec`` for a recording's frames per second.
-    grid, overwrite
+    grid
         As in ``extract_features``.
     regions, frames, allow_cut_short
         As in ``load_recording``.
+    overwrite
+        As in ``extract_features``.
     progress : callable, optional
         Given a recording's name, returns the function to call with (done, of how many).
 
