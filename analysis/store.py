@@ -100,8 +100,9 @@ class FeatureWriter:
         self.key = settings_key(settings)
         self.num_frames = template.sizes["time"]
         self.num_shards = -(-self.num_frames // SHARD_FRAMES)
-        if self.partial.exists() and _key_of(self.partial) != self.key:
-            shutil.rmtree(self.partial)  # begun with other settings: nothing in it can be used
+        begun = _attrs_of(self.partial)
+        if self.partial.exists() and (begun.get("key") != self.key or begun.get("batch") != attrs.get("batch")):
+            shutil.rmtree(self.partial)  # begun with other settings, or with batches that give other bits
         if not self.partial.exists():
             self._create(settings, template, num_tokens, num_channels, attrs)
         self._group: Any = zarr.open_group(self.partial, mode="r+")
@@ -210,11 +211,11 @@ def _checksum(feature: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(feature).tobytes())
 
 
-def _key_of(path: Path) -> str | None:
+def _attrs_of(path: Path) -> dict[str, Any]:
     try:
-        return str(zarr.open_group(path, mode="r").attrs.get("key"))
-    except (FileNotFoundError, ValueError, KeyError, json.JSONDecodeError):
-        return None
+        return dict(zarr.open_group(path, mode="r").attrs)
+    except (FileNotFoundError, ValueError, KeyError, NotADirectoryError):
+        return {}
 
 
 def read_attrs(path: str | Path, kind: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def missing_packages(needs: dict[str, str], *, with_screen: bool) -> list[str]:
     """Debian packages that are not there, each once, in order."""
     missing = [package for name, package in needs.items() if not _is_there(name)]
     if with_screen:
-        if not glob.glob("/usr/lib/**/dri/*swrast*", recursive=True):
+        if not any(glob.glob(f"/usr/{folder}/dri/*swrast*") for folder in ("lib/*", "lib", "lib64")):
             missing.append("libgl1-mesa-dri")
         if not any(glob.glob(f"/usr/share/fonts/**/*.{kind}", recursive=True) for kind in ("ttf", "otf", "pfb")):
             missing.append("fonts-dejavu-core")
