@@ -9,7 +9,8 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 TORCH_INDEX ?=
 VENV ?= .venv
 DEMO_OUTPUT ?= demo_output
-PYTEST_ARGS ?=
+# two processes with one thread each; whole files together, since they share what they prepare
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
@@ -27,7 +28,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@$(PYTHON) tools/check_system.py test --install || echo "tests that need a screen will be skipped"
-	QT_API=pyside6 $(BIN)/pytest $(PYTEST_ARGS)
+	QT_API=pyside6 OMP_NUM_THREADS=1 $(BIN)/pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import av.error
+import av.logging
 import numpy as np
 
 from .frame_index import FrameIndex, build_frame_index, open_container
@@ -167,7 +168,9 @@ class Video:
         if self._container is None:
             self._container = open_container(self.path)
             stream = self._container.streams.video[0]
-            stream.thread_type = "AUTO"
+            # Frame threads that log through Python's lock while the decoder is freed under it wait for each other for
+            # ever; by default PyAV does not log through Python, but a program around us may have asked it to.
+            stream.thread_type = "AUTO" if av.logging.get_level() is None else "SLICE"
             stream.codec_context.options = {"err_detect": "explode"}
             # Old x264 files in 4:4:4 name their encoder's version in the first packet only; without it the decoder
             # gets every frame behind another key frame wrong, and says nothing: show it that packet first.
