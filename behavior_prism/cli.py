@@ -177,7 +177,7 @@ def _parse_regions(texts: list[str]) -> dict[str, tuple[int, int, int, int]]:
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to make.")] = Path("demo_output"),
     arena: Annotated[str, typer.Option(help="mouse or fly.")] = "mouse",
-    seconds: Annotated[float, typer.Option(help="Length of each of the six recordings.")] = 30.0,
+    seconds: Annotated[float, typer.Option(help="Length of each of the six recordings.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Seed of the simulator.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:

@@ -43,7 +43,7 @@ def run_demo(
     out: str | Path,
     *,
     arena: str = "mouse",
-    seconds: float = 30.0,
+    seconds: float = 20.0,
     seed: int = 0,
     overwrite: bool = False,
     say: Callable[[str], None] = print,
