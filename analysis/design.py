@@ -10,6 +10,7 @@ import xarray as xr
 from scipy.ndimage import uniform_filter1d
 
 from behavior_prism.datasets import Annotations, any_individual, to_dense
+from behavior_prism.datasets.annotations import WHOLE_VIEW
 from behavior_prism.schemas import NOT_SCORED, validate_features, validate_labels
 
 DEFAULT_CONTEXT = 4
@@ -103,8 +104,8 @@ def labels_for(features: xr.Dataset, annotations: Annotations, *, what: str = "l
     features : xarray.Dataset
         The features layout (or predictions: whatever has ``frame``, ``individual`` and ``edge_time``).
     annotations : Annotations
-        Of this recording only. Where no label names one of the features' individuals and the features are of the
-        whole view, the individuals are pooled (present if any shows it).
+        Of this recording only. For features of the whole view all individuals are pooled (present if any shows it);
+        features of a single region take labels of the whole view where none name the region.
     what : str
         Where the labels come from, for error messages.
 
@@ -121,12 +122,31 @@ def labels_for(features: xr.Dataset, annotations: Annotations, *, what: str = "l
     dense = consensus(to_dense(annotations, features["edge_time"].values[:-1], what=what))
     wanted = [str(i) for i in features["individual"].values]
     have = [str(i) for i in dense["individual"].values]
-    if not set(wanted) & set(have):
-        if wanted != ["view"]:
-            raise ValueError(f"{what}: labels of {have} do not fit features of {wanted}")
-        dense = any_individual(dense)
+    if wanted == [WHOLE_VIEW]:
+        dense = _pool_in_view(dense)
+    elif have == [WHOLE_VIEW] and len(wanted) == 1:
+        dense = dense.assign_coords(individual=np.asarray(wanted, dtype=object))
+    elif not set(wanted) & set(have):
+        raise ValueError(f"{what}: labels of {have} do not fit features of {wanted}")
     dense = dense.reindex(individual=np.asarray(wanted, dtype=object), fill_value=NOT_SCORED)  # pyright: ignore[reportArgumentType]
     return dense.isel(time=features["frame"].values).assign_coords(time=features["time"].values)
+
+
+def _pool_in_view(label: xr.DataArray) -> xr.DataArray:
+    """One row for the whole view: present if any row says so, absent if the view's row or all the others do.
+
+    A table may hold rows with an individual's name and rows without one, which stand for the whole view. Somebody who
+    scored the whole view has looked at every animal in it.
+    """
+    named = [i for i in label["individual"].values if str(i) != WHOLE_VIEW]
+    if not named:
+        return label
+    pooled = any_individual(label.sel(individual=named))
+    if len(named) == label.sizes["individual"]:
+        return pooled
+    view = label.sel(individual=[WHOLE_VIEW])
+    # of -1, 0 and 1 the larger one is what is known: present before absent before not scored
+    return xr.DataArray(np.maximum(view, pooled)).transpose(*label.dims).astype(np.int8).rename("label")
 
 
 def consensus(label: xr.DataArray) -> xr.DataArray:

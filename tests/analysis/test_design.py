@@ -89,12 +89,47 @@ def test_labels_meet_features_by_name_or_by_view(values):
     a = annotations_from_intervals(intervals, behaviors=["walk", "rear"], num_frames=400, fps=25, individual="m1")
     view = labels_for(features_of(values), a)
     assert view.sel(behavior="walk").values[:, 0].sum() == 100
-    both = features_of(np.concatenate([values, values]), individuals=("m1", "m2"))
-    named = labels_for(both, a)
+    two = features_of(np.concatenate([values, values]), individuals=("m1", "m2"))
+    named = labels_for(two, a)
     assert named.sel(individual="m1", behavior="rear").sum() == 10
     assert (named.sel(individual="m2") == -1).all()
     with pytest.raises(ValueError, match=r"labels of \['m1'\] do not fit features of \['x', 'y'\]"):
         labels_for(features_of(np.concatenate([values, values]), individuals=("x", "y")), a)
+
+
+def both(*parts: Annotations) -> Annotations:
+    """Rows of several annotations in one table."""
+    return Annotations(
+        bouts=pd.concat([p.bouts for p in parts]),
+        scored=pd.concat([p.scored for p in parts]),
+        behaviors=parts[0].behaviors,
+    )
+
+
+def test_rows_with_and_without_an_individual_are_pooled_for_the_view(values):
+    common = {"behaviors": ["walk"], "num_frames": 400, "fps": 25}
+    mouse = annotations_from_intervals([(50, 60, "walk")], individual="m1", **common)
+    view = annotations_from_intervals([(100, 105, "walk")], **common)
+    label = labels_for(features_of(values), both(mouse, view)).values.ravel()
+    assert np.flatnonzero(label == 1).tolist() == [*range(50, 60), *range(100, 105)]
+    assert (np.delete(label, np.flatnonzero(label == 1)) == 0).all()
+    # who scored the whole view has scored every animal in it, and the other way round
+    unscored = pd.DataFrame(columns=view.scored.columns)
+    bare_mouse = Annotations(bouts=mouse.bouts, scored=unscored, behaviors=("walk",))
+    bare_view = Annotations(bouts=view.bouts, scored=unscored, behaviors=("walk",))
+    for mixed in (both(bare_mouse, view), both(mouse, bare_view)):
+        np.testing.assert_array_equal(labels_for(features_of(values), mixed).values.ravel(), label)
+    nobody = labels_for(features_of(values), both(bare_mouse, bare_view)).values.ravel()
+    assert set(np.delete(nobody, np.flatnonzero(label == 1))) == {-1}
+
+
+def test_a_single_region_takes_labels_of_the_view(values):
+    view = annotations_from_intervals([(100, 105, "walk")], behaviors=["walk"], num_frames=400, fps=25)
+    label = labels_for(features_of(values, individuals=("well",)), view)
+    assert label["individual"].values.tolist() == ["well"] and label.sum() == 5
+    two = features_of(np.concatenate([values, values]), individuals=("well1", "well2"))
+    with pytest.raises(ValueError, match=r"labels of \['view'\] do not fit features of \['well1', 'well2'\]"):
+        labels_for(two, view)
 
 
 def test_scorers_who_disagree_are_not_scored():
