@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         open_predictions,
         predict,
         predictions_to_annotations,
+        sampled_part,
         save_predictions,
     )
     from .probe import LinearProbe, load_probe, save_probe
@@ -44,6 +45,7 @@ _HOME_OF = {
     "open_predictions": "predictions",
     "predict": "predictions",
     "predictions_to_annotations": "predictions",
+    "sampled_part": "predictions",
     "save_predictions": "predictions",
     "LinearProbe": "probe",
     "load_probe": "probe",
@@ -76,6 +78,7 @@ __all__ = [
     "predict",
     "predictions_to_annotations",
     "read_attrs",
+    "sampled_part",
     "save_predictions",
     "save_probe",
     "stack_recordings",

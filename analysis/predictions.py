@@ -64,6 +64,9 @@ def predict(probe: LinearProbe, card: dict[str, Any], features: xr.Dataset) -> x
         **{k: features.attrs[k] for k in ("recording", "video", "fps", "encoder_notice")},
         "encoder_trained": features.attrs["encoder_trained"],
         "features_key": features.attrs["key"],
+        # what each sampled frame speaks for: needed to lay predictions on all frames
+        "step": int(settings["step"]),
+        "stop_frame": int(settings.get("frames", (0, features.sizes["edge"] - 1))[1]),
         "probe": json.dumps({k: card[k] for k in ("kind", "behaviors", "recordings", "version")}),
     }
     out = xr.Dataset(
@@ -83,7 +86,9 @@ def predict(probe: LinearProbe, card: dict[str, Any], features: xr.Dataset) -> x
     return validate_predictions(out)
 
 
-def on_all_frames(values: xr.DataArray, edges: np.ndarray) -> xr.DataArray:
+def on_all_frames(
+    values: xr.DataArray, edges: np.ndarray, *, step: int | None = None, stop_frame: int | None = None
+) -> xr.DataArray:
     """Lay values of sampled frames on every video frame between the first and the last sampled one.
 
     Parameters
@@ -92,25 +97,46 @@ def on_all_frames(values: xr.DataArray, edges: np.ndarray) -> xr.DataArray:
         With a ``time`` dimension and the coordinate ``frame``.
     edges : numpy.ndarray
         Times of the video's frame edges [s], shape (num_frames + 1,).
+    step, stop_frame : int, optional
+        How the frames were sampled, see :func:`sampled_part`. By default the step from the first two sampled frames
+        and all frames of the video.
 
     Returns
     -------
     xarray.DataArray
-        One row per video frame, from the nearest sampled frame (at most half a step away); -1 (labels) or NaN
+        One row per video frame, from the nearest sampled frame (less than a step away); -1 (labels) or NaN
         (scores) outside the part that was sampled.
     """
     sampled = values["frame"].values
     num_frames = len(edges) - 1
-    step = int(sampled[1] - sampled[0]) if len(sampled) > 1 else 1
+    if step is None:
+        step = int(sampled[1] - sampled[0]) if len(sampled) > 1 else 1
+    stop = num_frames if stop_frame is None else min(stop_frame, num_frames)
     frames = np.arange(num_frames)
     right = np.clip(np.searchsorted(sampled, frames), 0, len(sampled) - 1)
     left = np.maximum(right - 1, 0)
     nearest = np.where(np.abs(frames - sampled[left]) <= np.abs(sampled[right] - frames), left, right)
     out = values.isel(time=nearest).assign_coords(time=edges[:-1], frame=("time", frames))
-    inside = (frames >= sampled[0]) & (frames < min(int(sampled[-1]) + step, num_frames))
+    inside = (frames >= sampled[0]) & (frames < min(int(sampled[-1]) + step, stop))
     empty = NOT_SCORED if np.issubdtype(values.dtype, np.integer) else np.nan
     keep = xr.DataArray(inside, dims="time", coords={"time": out["time"]})
     return out.where(keep, empty).astype(values.dtype)
+
+
+def sampled_part(predictions: xr.Dataset) -> dict[str, int]:
+    """How the frames of predictions were sampled, for :func:`on_all_frames`.
+
+    Parameters
+    ----------
+    predictions : xarray.Dataset
+        The predictions layout.
+
+    Returns
+    -------
+    dict of str to int
+        ``step`` and ``stop_frame``; empty for predictions that do not say.
+    """
+    return {name: int(predictions.attrs[name]) for name in ("step", "stop_frame") if name in predictions.attrs}
 
 
 def predictions_to_annotations(predictions: xr.Dataset) -> Annotations:
@@ -128,9 +154,10 @@ def predictions_to_annotations(predictions: xr.Dataset) -> Annotations:
     """
     validate_predictions(predictions)
     edges = predictions["edge_time"].values
-    label = on_all_frames(predictions["label"], edges).expand_dims(scorer=np.asarray(["probe"], dtype=object))
+    part = sampled_part(predictions)
+    label = on_all_frames(predictions["label"], edges, **part).expand_dims(scorer=np.asarray(["probe"], dtype=object))
     annotations = from_dense(label, recording=str(predictions.attrs["recording"]), edges=edges)
-    score = on_all_frames(predictions["score"], edges)
+    score = on_all_frames(predictions["score"], edges, **part)
     score = score.transpose("time", "individual", "behavior")
     means = [
         float(score.sel(individual=individual, behavior=behavior).values[start:stop].mean())

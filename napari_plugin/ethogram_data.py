@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from behavior_prism.analysis import behavior_colors, labels_for, on_all_frames, open_predictions
+from behavior_prism.analysis import behavior_colors, labels_for, on_all_frames, open_predictions, sampled_part
 from behavior_prism.datasets import Annotations
 from behavior_prism.datasets.annotations import WHOLE_VIEW, runs
 from behavior_prism.schemas import NOT_SCORED, PRESENT
@@ -242,7 +242,7 @@ def _predicted_on_frames(predictions: xr.Dataset, edges: np.ndarray) -> xr.DataA
     told = predictions["edge_time"].values
     if len(told) != len(edges):
         raise ValueError(f"expected predictions for {len(edges) - 1} frames, got them for {len(told) - 1}")
-    return on_all_frames(predictions["label"], edges)
+    return on_all_frames(predictions["label"], edges, **sampled_part(predictions))
 
 
 def _provenance(predictions: xr.Dataset, recording: str) -> list[str]:

@@ -32,8 +32,8 @@ SPEC = {
 }
 
 
-def features(step: int = 3, num_frames: int = 100) -> xr.Dataset:
-    frames = np.arange(0, num_frames, step)
+def features(step: int = 3, num_frames: int = 100, stop_frame: int | None = None) -> xr.Dataset:
+    frames = np.arange(0, stop_frame or num_frames, step)
     rng = np.random.default_rng(0)
     valid = np.ones((1, len(frames)), bool)
     valid[0, 10:12] = False
@@ -55,7 +55,7 @@ def features(step: int = 3, num_frames: int = 100) -> xr.Dataset:
             "encoder_notice": "",
             "encoder_trained": 0,
             "key": "k",
-            "settings": json.dumps({**SPEC, "step": step}),
+            "settings": json.dumps({**SPEC, "step": step, "frames": [0, stop_frame or num_frames]}),
         },
     )
 
@@ -103,6 +103,20 @@ def test_outside_the_sampled_part_nothing_is_said(probe):
     part = predict(*probe, features()).isel(time=slice(5, 8))  # frames 15, 18, 21
     dense = on_all_frames(part["label"], part["edge_time"].values).values
     assert (dense[:15] == -1).all() and (dense[24:] == -1).all() and (dense[15:24] != -1).all()
+
+
+@pytest.mark.parametrize("stop_frame", [10, 2, 1])
+def test_nothing_is_said_past_the_part_that_was_asked_for(probe, stop_frame):
+    """Sampled are 0, 3, 6 and 9, or only 0: whatever the step, the part ends where it was told to."""
+    out = predict(*probe, features(stop_frame=stop_frame))
+    assert out.sizes["time"] == (4 if stop_frame == 10 else 1)
+    scored = predictions_to_annotations(out).scored
+    assert scored["start_frame"].tolist() == [0] and scored["stop_frame"].tolist() == [stop_frame]
+
+
+def test_a_single_sample_speaks_for_its_step(probe):
+    scored = predictions_to_annotations(predict(*probe, features(stop_frame=3))).scored
+    assert scored["stop_frame"].tolist() == [3]
 
 
 def test_bouts_say_what_the_labels_say(probe):
