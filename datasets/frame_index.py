@@ -3,17 +3,24 @@
 Frame ``i`` is the i-th picture a viewer shows. Packets are read without decoding, those that the container
 marks as not shown (edit lists, pre-roll) are left out, the rest is sorted by presentation time. Header fields
 such as the frame count are never trusted for access; they serve to notice a file that was cut short.
+
+Containers such as AVI store no presentation times. FFmpeg can make them up, rightly for MPEG-1, 2 and 4, wrongly
+for h264 and h265 with B-frames; for these the order is what the decoder puts out, found by decoding once.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import av
 import av.container
 import av.error
+import av.logging
 import numpy as np
 
 from .annotations import frame_edges
@@ -27,6 +34,13 @@ class FrameIndex:
     ----------
     pts : numpy.ndarray
         Presentation time of every shown frame in units of ``time_base``, int64, increasing, shape (n,).
+    stamps : numpy.ndarray
+        What tells the packet of every shown frame from the others, int64, shape (n,): its presentation time, or its
+        decoding time if the container stores no other.
+    stamped_by : {"pts", "dts"}
+        Which of the two ``stamps`` are.
+    genpts : bool
+        Whether FFmpeg has to fill in presentation times.
     is_keyframe : numpy.ndarray
         Where decoding can start, bool, shape (n,).
     time_base : fractions.Fraction
@@ -42,6 +56,9 @@ class FrameIndex:
     """
 
     pts: np.ndarray
+    stamps: np.ndarray
+    stamped_by: str
+    genpts: bool
     is_keyframe: np.ndarray
     time_base: Fraction
     width: int
@@ -52,6 +69,31 @@ class FrameIndex:
 
     def __len__(self) -> int:
         return len(self.pts)
+
+    @cached_property
+    def _rank(self) -> np.ndarray:
+        return np.argsort(self.stamps)
+
+    def find(self, stamp: int) -> int | None:
+        """Which frame a stamp belongs to.
+
+        Parameters
+        ----------
+        stamp : int
+            One of ``stamps``.
+
+        Returns
+        -------
+        int or None
+            None if no shown frame has it.
+        """
+        place = int(np.searchsorted(self.pts, stamp))  # the stamps, sorted, are the times
+        return int(self._rank[place]) if place < len(self) and self.pts[place] == stamp else None
+
+    @cached_property
+    def keyframes(self) -> np.ndarray:
+        """Indices of the key frames, increasing."""
+        return np.flatnonzero(self.is_keyframe)
 
     @property
     def times(self) -> np.ndarray:
@@ -79,13 +121,15 @@ class FrameIndex:
         return self.num_packets < self.header_frames
 
 
-def open_container(path: Path) -> av.container.InputContainer:
+def open_container(path: Path, *, genpts: bool = False) -> av.container.InputContainer:
     """Open a video file, with one clear error for everything that can be wrong with it.
 
     Parameters
     ----------
     path : pathlib.Path
         A video file.
+    genpts : bool
+        Let FFmpeg fill in presentation times that the container does not store.
 
     Returns
     -------
@@ -104,15 +148,79 @@ def open_container(path: Path) -> av.container.InputContainer:
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: expected a video file, got an empty file")
     try:
-        # genpts: AVI files with B-frames carry decoding times only
-        container = av.open(str(path), options={"fflags": "+genpts"})
+        # said either way: PyAV sets it by default
+        container = av.open(str(path), options={"fflags": "+genpts" if genpts else "-genpts"})
     except av.error.FFmpegError as error:
-        reason = error.strerror or type(error).__name__
-        raise ValueError(f"{path}: not a video, or cut short before its index ({reason})") from None
+        raise ValueError(f"{path}: not a video, or cut short before its index ({reason_of(error)})") from None
     if not container.streams.video:
         container.close()
         raise ValueError(f"{path}: expected a video, found no video stream in it")
     return container
+
+
+class _Packet(NamedTuple):
+    pts: int | None
+    dts: int | None
+    is_keyframe: bool
+    is_discard: bool
+
+
+def _packets(path: Path, container: av.container.InputContainer) -> list[_Packet]:
+    """What the packets of the first video stream say of themselves, in the order of the file."""
+    packets: list[_Packet] = []
+    try:
+        for p in container.demux(container.streams.video[0]):
+            if p.size:  # not the flush packet at the end
+                packets.append(_Packet(p.pts, p.dts, bool(p.is_keyframe), bool(p.is_discard)))
+    except av.error.FFmpegError as error:
+        raise ValueError(f"{path}: unreadable after {len(packets)} frames ({reason_of(error)})") from None
+    return packets
+
+
+def _output_order(path: Path) -> np.ndarray:
+    """Decoding times of all packets in the order in which the decoder puts their pictures out."""
+    stamps: list[int] = []
+    with open_container(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = thread_type()
+        stream.codec_context.options = {"skip_loop_filter": "all"}  # the order matters here, not the picture
+        for packet in container.demux(stream):
+            if packet.size:
+                packet.pts = packet.dts  # a decoder hands it through to the picture
+            with contextlib.suppress(av.error.FFmpegError):  # damage is found where pictures are read
+                stamps += [f.pts for f in packet.decode() if f.pts is not None]
+    return np.asarray(stamps, dtype=np.int64)
+
+
+def thread_type() -> Literal["AUTO", "SLICE"]:
+    """How a decoder may use threads.
+
+    Returns
+    -------
+    {"AUTO", "SLICE"}
+
+    Notes
+    -----
+    Frame threads that log through Python's lock while the decoder is freed under it wait for each other for ever;
+    by default PyAV does not log through Python, but a program around us may have asked it to.
+    """
+    return "AUTO" if av.logging.get_level() is None else "SLICE"
+
+
+def reason_of(error: av.error.FFmpegError) -> str:
+    """What FFmpeg says is wrong.
+
+    Parameters
+    ----------
+    error : av.error.FFmpegError
+        Its error.
+
+    Returns
+    -------
+    str
+        A few words.
+    """
+    return error.strerror or type(error).__name__
 
 
 def build_frame_index(path: str | Path) -> FrameIndex:
@@ -133,40 +241,53 @@ def build_frame_index(path: str | Path) -> FrameIndex:
         If the file cannot be opened as a video, or shows no frame.
     """
     path = Path(path)
+    genpts, stamped_by = False, "pts"
     with open_container(path) as container:
         stream = container.streams.video[0]
-        pts: list[int] = []
-        keyframes: list[bool] = []
-        num_packets = 0
-        try:
-            for packet in container.demux(stream):
-                if packet.size == 0:  # the flush packet at the end
-                    continue
-                num_packets += 1
-                if packet.pts is None or packet.is_discard:
-                    continue
-                pts.append(packet.pts)
-                keyframes.append(bool(packet.is_keyframe))
-        except av.error.FFmpegError as error:
-            raise ValueError(
-                f"{path}: unreadable after {num_packets} frames ({error.strerror or type(error).__name__})"
-            ) from None
-        if not pts:
-            raise ValueError(f"{path}: expected a video, got zero frames")
-        order = np.argsort(np.asarray(pts), kind="stable")
-        sorted_pts = np.asarray(pts, dtype=np.int64)[order]
-        if len(sorted_pts) > 1 and not np.all(np.diff(sorted_pts) > 0):
-            twice = int(np.flatnonzero(np.diff(sorted_pts) == 0)[0])
-            raise ValueError(f"{path}: expected one frame per time, frames {twice} and {twice + 1} share theirs")
         if stream.time_base is None or not stream.width or not stream.height:
             raise ValueError(f"{path}: expected a picture size and a time base, the stream states none")
-        return FrameIndex(
-            pts=sorted_pts,
-            is_keyframe=np.asarray(keyframes, dtype=bool)[order],
-            time_base=Fraction(stream.time_base),
-            width=stream.width,
-            height=stream.height,
-            codec=stream.codec_context.name,
-            header_frames=stream.frames,
-            num_packets=num_packets,
+        time_base, header_frames = Fraction(stream.time_base), stream.frames
+        width, height, codec = stream.width, stream.height, stream.codec_context.name
+        packets = _packets(path, container)
+        if any(p.pts is None for p in packets):
+            # The parsers of h264 and h265 leave all times to the container; those of the older codecs know better.
+            genpts = codec not in ("h264", "hevc", "vvc")
+            stamped_by = "pts" if genpts else "dts"
+        reorders = bool(stream.codec_context.has_b_frames)
+    if genpts:
+        with open_container(path, genpts=True) as container:
+            packets = _packets(path, container)
+    shown = [p for p in packets if not p.is_discard and getattr(p, stamped_by) is not None]
+    if any(not p.is_discard for p in packets) and not shown:
+        raise ValueError(
+            f"{path}: expected time stamps, the file carries none; re-wrap it with its frame rate: "
+            f"ffmpeg -framerate 30 -i {path.name} -c copy {path.stem}.mp4"
         )
+    if not shown:
+        raise ValueError(f"{path}: expected a video, got zero frames")
+    keyframe_of = {getattr(p, stamped_by): p.is_keyframe for p in shown}
+    pts = np.sort(np.asarray([getattr(p, stamped_by) for p in shown], dtype=np.int64))
+    if not np.all(np.diff(pts) > 0):
+        twice = int(np.flatnonzero(np.diff(pts) == 0)[0])
+        raise ValueError(f"{path}: expected one frame per time, frames {twice} and {twice + 1} share theirs")
+    stamps = pts
+    if stamped_by == "dts" and reorders:
+        stamps = _output_order(path)
+        if not np.array_equal(np.sort(stamps), pts):
+            raise ValueError(
+                f"{path}: damaged, and without presentation times: {len(stamps)} of {len(pts)} frames can be put in "
+                f"order; encode it anew: ffmpeg -i {path.name} {path.stem}.mp4"
+            )
+    return FrameIndex(
+        pts=pts,
+        stamps=stamps,
+        stamped_by=stamped_by,
+        genpts=genpts,
+        is_keyframe=np.asarray([keyframe_of[int(s)] for s in stamps], dtype=bool),
+        time_base=time_base,
+        width=width,
+        height=height,
+        codec=codec,
+        header_frames=header_frames,
+        num_packets=len(packets),
+    )

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import av.error
-import av.logging
 import numpy as np
 
-from .frame_index import FrameIndex, build_frame_index, open_container
+from .frame_index import FrameIndex, build_frame_index, open_container, thread_type
 
 
 class Video:
@@ -138,20 +137,25 @@ class Video:
         return frame.to_ndarray(format="rgb24")
 
     def _frame(self, i: int) -> Any:
-        keyframes = np.flatnonzero(self.index.is_keyframe[: i + 1])
+        key = self._key_before(i)
         at_hand = self._stream_of_frames is not None and i >= self._next
-        if at_hand and not (len(keyframes) and keyframes[-1] > self._next):
+        if at_hand and key <= self._next:
             frame = self._decode_up_to(i)
             if frame is not None:
                 return frame
         # An open group of pictures can need the one before it; the start of the file needs nothing.
-        for origin in dict.fromkeys([i, *(int(k) - 1 for k in keyframes[-1:] if k > 0), 0]):
+        for origin in dict.fromkeys([i, max(key - 1, 0), 0]):
             self._seek(origin)
             frame = self._decode_up_to(i)
             if frame is not None:
                 return frame
         self.close()  # the next read starts afresh
         raise ValueError(f"{self.path}: frame {i} (at {self.times[i]:.3f} s) cannot be decoded")
+
+    def _key_before(self, i: int) -> int:
+        """The last key frame up to frame i; 0 if there is none."""
+        place = int(np.searchsorted(self.index.keyframes, i, side="right"))
+        return int(self.index.keyframes[place - 1]) if place else 0
 
     def _decode_up_to(self, i: int) -> Any:
         """Decode on to frame i; None if the decoder passes it by."""
@@ -166,23 +170,23 @@ class Video:
 
     def _seek(self, i: int) -> None:
         if self._container is None:
-            self._container = open_container(self.path)
+            self._container = open_container(self.path, genpts=self.index.genpts)
             stream = self._container.streams.video[0]
-            # Frame threads that log through Python's lock while the decoder is freed under it wait for each other for
-            # ever; by default PyAV does not log through Python, but a program around us may have asked it to.
-            stream.thread_type = "AUTO" if av.logging.get_level() is None else "SLICE"
+            stream.thread_type = thread_type()
             stream.codec_context.options = {"err_detect": "explode"}
             # Old x264 files in 4:4:4 name their encoder's version in the first packet only; without it the decoder
             # gets every frame behind another key frame wrong, and says nothing: show it that packet first.
             next(self._decode(self._container, stream), None)
         stream = self._container.streams.video[0]
-        self._container.seek(int(self.index.pts[i]), stream=stream, backward=True)
+        self._container.seek(int(self.index.stamps[i]), stream=stream, backward=True)
         self._stream_of_frames = self._decode(self._container, stream)
         self._next = 0
 
     def _decode(self, container: Any, stream: Any) -> Iterator[tuple[int, Any]]:
         """Decoded frames that are shown, with their index; damaged ones are passed over."""
         for packet in container.demux(stream):
+            if self.index.stamped_by == "dts" and packet.size:
+                packet.pts = packet.dts  # a decoder hands it through to the picture
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
@@ -190,8 +194,8 @@ class Video:
             for frame in frames:
                 if frame.pts is None or frame.is_corrupt:
                     continue
-                position = int(np.searchsorted(self.index.pts, frame.pts))
-                if position < len(self) and self.index.pts[position] == frame.pts:
+                position = self.index.find(frame.pts)
+                if position is not None:
                     yield position, frame
 
     # -- life

@@ -19,6 +19,10 @@ KINDS = {
     "h265": ("d.mp4", {"codec": "libx265", "options": {"x265-params": "log-level=none:keyint=20"}}),
     "mjpeg": ("e.avi", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}),
     "mpeg4 with B-frames in avi": ("f.avi", {"codec": "mpeg4", "options": {"bf": "2", "g": "15"}}),
+    "h264 with B-frames in avi": ("j.avi", {"options": {"bf": "3", "g": "15"}}),
+    "h264 with an open GOP in avi": ("k.avi", {"options": {"x264-params": "open-gop=1:keyint=12:bframes=3"}}),
+    "h264 without B-frames in avi": ("l.avi", {"options": {"bf": "0", "g": "15"}}),
+    "mpeg2 with B-frames": ("m.mpg", {"codec": "mpeg2video", "options": {"bf": "2", "g": "12"}}),
     "rawvideo": ("g.avi", {"codec": "rawvideo", "pix_fmt": "bgr24"}),
     "yuv444p": ("h.mp4", {"pix_fmt": "yuv444p"}),
     "10 bit": ("i.mp4", {"codec": "libx265", "pix_fmt": "yuv420p10le", "options": {"x265-params": "log-level=none"}}),
@@ -103,6 +107,12 @@ def test_old_444_file_reads_the_same_from_any_key_frame(shared_data):
         assert np.array_equal(fresh[i], by_reading_through[i])
 
 
+def test_picking_what_lies_before_a_key_frame_of_an_open_group(video_file):
+    for name in ("a.mp4", "a.avi"):
+        path = video_file(70, name, options={"x264-params": "open-gop=1:keyint=12:bframes=3"})
+        assert [read_number(Video(path)[i]) for i in range(70)] == list(range(70)), name
+
+
 # -- bad input ---------------------------------------------------------------------------------------------------------
 
 
@@ -137,6 +147,12 @@ def test_header_without_frames(tmp_path):
         stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
         container.start_encoding()
     with pytest.raises(ValueError, match=r"none\.mp4: expected a video, got zero frames"):
+        Video(path)
+
+
+def test_no_time_stamps_at_all(video_file):
+    path = video_file(10, "raw.h264")
+    with pytest.raises(ValueError, match=r"raw\.h264: expected time stamps, the file carries none; re-wrap"):
         Video(path)
 
 
