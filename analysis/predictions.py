@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from behavior_prism.datasets import Annotations, from_dense
+from behavior_prism.files import atomic_write, refuse_existing
 from behavior_prism.schemas import NOT_SCORED, log_operation, validate_predictions
 
 from .design import design_matrix
@@ -191,22 +190,32 @@ def save_predictions(predictions: xr.Dataset, path: str | Path, *, overwrite: bo
         If the group is there and ``overwrite`` is not set, or it is something else.
     """
     validate_predictions(predictions)
+    check_predictions_place(path, overwrite=overwrite)
+    with atomic_write(path, overwrite=overwrite) as fresh, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # zarr: text arrays and consolidated metadata in v3
+        predictions.to_zarr(fresh, mode="w", zarr_format=3, consolidated=True)
+    return Path(path)
+
+
+def check_predictions_place(path: str | Path, *, overwrite: bool) -> None:
+    """Raise if no predictions can be written to a path.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The store to make.
+    overwrite : bool
+        Whether predictions that are there may be replaced.
+
+    Raises
+    ------
+    FileExistsError, ValueError
+        If something is there and ``overwrite`` is not set, or it is something else than predictions.
+    """
     path = Path(path)
+    refuse_existing(path, overwrite)
     if path.exists():
-        if not overwrite:
-            raise FileExistsError(f"{path}: exists already; choose another name or overwrite it explicitly")
         read_attrs(path, "predictions")
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # zarr: text arrays and consolidated metadata in v3
-            predictions.to_zarr(fresh, mode="w", zarr_format=3, consolidated=True)
-        if path.exists():
-            shutil.rmtree(path)
-        fresh.replace(path)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return path
 
 
 def open_predictions(path: str | Path) -> xr.Dataset:

@@ -7,8 +7,7 @@ behaviours are weighted up by default. Saved with skops, which runs no code on l
 from __future__ import annotations
 
 import json
-import os
-import shutil
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from behavior_prism.files import atomic_write, refuse_existing
 from behavior_prism.schemas import ABSENT, NOT_SCORED, PRESENT
 
+CARD_FIELDS = ("kind", "behaviors", "features", "context", "recordings", "version")  # what predicting needs
 _TRUSTED = ("behavior_prism.analysis.probe.LinearProbe",)
 
 
@@ -200,20 +201,33 @@ def save_probe(probe: LinearProbe, card: Mapping[str, Any], path: str | Path, *,
     """
     import skops.io
 
-    path = Path(path)
-    if path.exists() and not (overwrite and (path / "card.json").exists()):
-        raise FileExistsError(f"{path}: exists already; choose another name or overwrite it explicitly")
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    fresh.mkdir(parents=True)
-    try:
+    check_probe_place(path, overwrite=overwrite)
+    with atomic_write(path, overwrite=overwrite) as fresh:
+        fresh.mkdir()
         skops.io.dump(probe, fresh / "probe.skops")
         (fresh / "card.json").write_text(json.dumps(dict(card), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        if path.exists():
-            shutil.rmtree(path)
-        fresh.replace(path)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return path
+    return Path(path)
+
+
+def check_probe_place(path: str | Path, *, overwrite: bool) -> None:
+    """Raise if no probe can be written to a path; to be asked before the work and not after it.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        Folder of the probe to make.
+    overwrite : bool
+        Whether a probe that is there may be replaced.
+
+    Raises
+    ------
+    FileExistsError
+        If something is there and ``overwrite`` is not set, or it is something else than a probe.
+    """
+    path = Path(path)
+    refuse_existing(path, overwrite)
+    if path.exists() and not (path / "card.json").exists():
+        raise FileExistsError(f"{path}: exists already and is not a probe; choose another name")
 
 
 def load_probe(path: str | Path) -> tuple[LinearProbe, dict[str, Any]]:
@@ -250,8 +264,11 @@ def load_probe(path: str | Path) -> tuple[LinearProbe, dict[str, Any]]:
         if foreign:
             raise ValueError(f"holds types that no probe of ours has: {foreign}")
         probe = skops.io.load(model_file, trusted=list(_TRUSTED))
-    except (ValueError, KeyError, OSError, TypeError) as error:
+    except (ValueError, KeyError, OSError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not a usable probe ({error})") from None
-    if not isinstance(probe, LinearProbe) or "behaviors" not in card:
-        raise ValueError(f"{path}: expected a LinearProbe with its behaviours, got {type(probe).__name__}")
+    if not isinstance(probe, LinearProbe):
+        raise ValueError(f"{path}: expected a LinearProbe, got {type(probe).__name__}")
+    missing = [name for name in CARD_FIELDS if not isinstance(card, dict) or name not in card]
+    if missing:
+        raise ValueError(f"{card_file}: expected {', '.join(CARD_FIELDS)}; missing {', '.join(missing)}")
     return probe, card

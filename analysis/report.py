@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure, SubFigure
+
+from behavior_prism.files import atomic_write, refuse_existing
 
 _STYLE = """
 body{font:15px/1.5 system-ui,"Segoe UI",Helvetica,Arial,sans-serif;color:#222}
@@ -90,8 +91,7 @@ def write_report(
         If the file is there and ``overwrite`` is not set.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path}: exists already; choose another name or overwrite it explicitly")
+    refuse_existing(path, overwrite)
     parts = [
         "<!doctype html>",
         f'<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>',
@@ -107,12 +107,8 @@ def write_report(
             parts.append(_table(section.table, section.mean_last))
         parts += [_image(figure, section.title) for figure in section.figures]
     parts.append(f'<p class="small">{html.escape(footer)}</p></html>')
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text("\n".join(parts), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path, overwrite=overwrite) as fresh:
+        fresh.write_text("\n".join(parts), encoding="utf-8")
     return path
 
 

@@ -18,6 +18,7 @@ CHECKS = [
     for k, (estimator, check) in enumerate(estimator_checks_generator(LinearProbe()))
     if "array_api" not in getattr(check, "func", check).__name__
 ]
+CARD = {"kind": "linear", "behaviors": ["a", "b"], "features": {}, "context": 4, "recordings": ["r"], "version": "0"}
 
 
 @pytest.mark.parametrize(("estimator", "check"), CHECKS)
@@ -103,13 +104,28 @@ def test_one_recording_cannot_be_held_out(data):
 def test_saved_and_loaded(tmp_path, data):
     X, y = data
     probe = LinearProbe().fit(X, y)
-    save_probe(probe, {"behaviors": ["a", "b"], "note": "test"}, tmp_path / "probe")
+    save_probe(probe, {**CARD, "note": "test"}, tmp_path / "probe")
     again, card = load_probe(tmp_path / "probe")
     np.testing.assert_array_equal(again.predict_proba(X), probe.predict_proba(X))
     assert card["note"] == "test"
     with pytest.raises(FileExistsError, match="exists already"):
         save_probe(probe, card, tmp_path / "probe")
     assert [p.name for p in tmp_path.iterdir()] == ["probe"]
+
+
+def test_replaced_only_by_a_probe(tmp_path, data):
+    probe = LinearProbe().fit(*data)
+    save_probe(probe, CARD, tmp_path / "probe")
+    (tmp_path / ".probe.old").mkdir()  # left by a process that was killed
+    save_probe(probe, {**CARD, "note": "second"}, tmp_path / "probe", overwrite=True)
+    assert load_probe(tmp_path / "probe")[1]["note"] == "second"
+    with pytest.raises(ValueError):
+        save_probe(probe, {**CARD, "note": float("nan")}, tmp_path / "probe", overwrite=True)
+    assert load_probe(tmp_path / "probe")[1]["note"] == "second"
+    assert [p.name for p in tmp_path.iterdir()] == ["probe"]
+    (tmp_path / "thesis").mkdir()
+    with pytest.raises(FileExistsError, match="thesis: exists already and is not a probe"):
+        save_probe(probe, CARD, tmp_path / "thesis", overwrite=True)
 
 
 class Foreign:
@@ -134,3 +150,14 @@ def test_bad_folders(tmp_path):
     (tmp_path / "probe.skops").write_bytes(b"junk")
     with pytest.raises(ValueError, match="not a usable probe"):
         load_probe(tmp_path)
+    (tmp_path / "card.json").write_text(json.dumps(CARD))
+    with pytest.raises(ValueError, match="not a usable probe"):
+        load_probe(tmp_path)  # the card is fine, the model is junk
+
+
+@pytest.mark.parametrize("card", [{k: v for k, v in CARD.items() if k != "features"}, {}, [], 3])
+def test_a_card_that_lacks_something(tmp_path, data, card):
+    save_probe(LinearProbe().fit(*data), CARD, tmp_path / "probe")
+    (tmp_path / "probe" / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ValueError, match=r"card\.json: expected .* missing .*features"):
+        load_probe(tmp_path / "probe")
