@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .annotations import Annotations, annotations_from_intervals, any_individual, from_dense, to_dense
     from .bout_table import load_annotations, save_annotations, score_whole
-    from .recording import Recording, fingerprint, load_recording
+    from .recording import Recording, fingerprint, load_recording, recording_name
     from .simulate import (
         FLY_BEHAVIORS,
         MOUSE_BEHAVIORS,
@@ -38,6 +38,7 @@ _HOME_OF = {
     "Recording": "recording",
     "fingerprint": "recording",
     "load_recording": "recording",
+    "recording_name": "recording",
     "FLY_BEHAVIORS": "simulate",
     "MOUSE_BEHAVIORS": "simulate",
     "SimulatedClip": "simulate",
@@ -72,6 +73,7 @@ __all__ = [
     "load_annotations",
     "load_recording",
     "load_tracks",
+    "recording_name",
     "sample_frames",
     "save_annotations",
     "score_whole",

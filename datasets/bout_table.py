@@ -4,21 +4,25 @@ Columns are those of ``Annotations.bouts`` and a column ``kind``: ``bout``, or `
 which a behaviour was looked for. A behaviour that was looked for and never seen thus has its row too. A file
 needs only ``behavior, start_frame, stop_frame`` (or ``start, stop`` in seconds, with ``edges`` to place
 them); ``;`` or tabs as separators and a byte-order mark are read as well, since people edit such files in
-spreadsheets. Frames are 0-based and half-open.
+spreadsheets. Frames are 0-based and half-open. Cells are text: the recording ``001`` stays ``001`` and an animal may
+be called ``NA``; spaces around a cell do not count and an empty cell is a missing value.
 """
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from .annotations import BOUT_COLUMNS, SCORED_COLUMNS, WHOLE_VIEW, Annotations
+from .recording import recording_name
 
 KIND = "kind"
+_ENDS = (("start", "start_frame"), ("stop", "stop_frame"))
 
 
 def save_annotations(annotations: Annotations, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -66,7 +70,7 @@ def load_annotations(
     *,
     recording: str | None = None,
     behaviors: Sequence[str] | None = None,
-    edges: np.ndarray | None = None,
+    edges: np.ndarray | Mapping[str, np.ndarray] | None = None,
 ) -> Annotations:
     """Read a bout table.
 
@@ -75,13 +79,14 @@ def load_annotations(
     path : str or pathlib.Path
         A csv file as described on top of this module.
     recording : str, optional
-        Recording of rows that name none; by default the file name up to its first ``.bouts`` or ending.
+        Recording of rows that name none; by default the file's, as :func:`recording_name` reads it.
     behaviors : sequence of str, optional
         The behaviours under study; a row of any other is an error. By default those of the file, in order of
         appearance.
-    edges : numpy.ndarray, optional
+    edges : numpy.ndarray or mapping of str to numpy.ndarray, optional
         Times of the recording's frame edges [s], shape (num_frames + 1,), to place bouts that are given in
-        seconds only: each end goes to the nearest edge.
+        seconds only: each end goes to the nearest edge. For a file that speaks of several recordings the edges of
+        each, by name; rows in seconds of a recording that is not among them are left out.
 
     Returns
     -------
@@ -98,35 +103,37 @@ def load_annotations(
         table = table.rename(columns={"behaviour": "behavior"})
     if "behavior" not in table:
         raise ValueError(f"{path}: expected a column 'behavior', got {list(table.columns)}")
-    table = _place(table, path, edges)
-    stem = path.name.split(".bouts")[0] if ".bouts" in path.name else path.stem
     for column, value in (
-        ("recording", recording or stem),
+        ("recording", recording or recording_name(path)),
         ("individual", WHOLE_VIEW),
         ("target", ""),
         ("scorer", ""),
+        (KIND, "bout"),
     ):
         if column not in table:
             table[column] = value
-        table[column] = table[column].astype(object).where(table[column].notna(), value)
-    kind = table.pop(KIND) if KIND in table else pd.Series("bout", index=table.index)
-    wrong = ~kind.isin(["bout", "scored"])
+        if column != KIND:
+            table[column] = table[column].where(table[column] != "", value)
+    wrong = ~table[KIND].isin(["bout", "scored"])
     if wrong.any():
         raise ValueError(
-            f"{path}, line {_line(table, wrong)}: expected kind 'bout' or 'scored', got {kind[wrong].iloc[0]!r}"
+            f"{path}, line {_line(wrong)}: expected kind 'bout' or 'scored', got {table[KIND][wrong].iloc[0]!r}"
         )
-    seen = tuple(dict.fromkeys(b for b in table["behavior"].fillna("") if b))
-    known = tuple(behaviors) if behaviors is not None else seen
-    unknown = ~table["behavior"].isin(known) & ~((kind == "scored") & table["behavior"].isna())
+    known = tuple(behaviors) if behaviors is not None else tuple(b for b in table["behavior"].unique() if b)
+    if not len(table) or not known:
+        raise ValueError(f"{path}: expected bouts or scored intervals of some behaviour, got none")
+    unknown = ~table["behavior"].isin(known) & ~((table[KIND] == "scored") & (table["behavior"] == ""))
     if unknown.any():
-        got = table["behavior"][unknown].iloc[0]
         raise ValueError(
-            f"{path}, line {_line(table, unknown)}: unknown behaviour {got!r}, expected one of {list(known)}"
+            f"{path}, line {_line(unknown)}: unknown behaviour {table['behavior'][unknown].iloc[0]!r}, "
+            f"expected one of {list(known)}"
         )
-    bouts = table[kind == "bout"]
-    scored = table[kind == "scored"]
+    table = _place(table, path, edges)
+    kind = table.pop(KIND)
     try:
-        return Annotations(bouts=bouts, scored=scored[list(SCORED_COLUMNS)], behaviors=known)
+        return Annotations(
+            bouts=table[kind == "bout"], scored=table[kind == "scored"][list(SCORED_COLUMNS)], behaviors=known
+        )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -175,53 +182,123 @@ def _read(path: Path) -> pd.DataFrame:
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected a csv file, got a folder")
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            header = file.readline()
+        rows = _rows(path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a csv table ({error})") from None
+    if not rows:
+        raise ValueError(f"{path}: not a csv table (it is empty)")
+    header = next(iter(rows.values()))
+    columns = [c for c in header if c]  # a column without a name is a spreadsheet's row number or a trailing comma
+    twice = [c for c in columns if columns.count(c) > 1]
+    if twice:
+        raise ValueError(f"{path}: expected every column once, got {twice[0]!r} {columns.count(twice[0])} times")
+    body = dict(list(rows.items())[1:])
+    for line, cells in body.items():
+        if any(cells[len(header) :]):
+            raise ValueError(f"{path}, line {line}: expected {len(header)} cells, got {len(cells)}")
+    table = {c: [cells[k] if k < len(cells) else "" for cells in body.values()] for k, c in enumerate(header) if c}
+    return pd.DataFrame(table, index=pd.Index(list(body), dtype="int64"), columns=columns, dtype=object)
+
+
+def _rows(path: Path) -> dict[int, list[str]]:
+    """Cells of every line that has any, by the number of the line (from 1)."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next((line for line in file if line.strip()), "")
         separator = max(",;\t", key=header.count)
-        table = pd.read_csv(path, sep=separator, encoding="utf-8-sig", skipinitialspace=True)
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path}: not a csv table ({str(error).strip()})") from None
-    return table.rename(columns=lambda c: str(c).strip())
+        file.seek(0)
+        reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
+        numbered = ((reader.line_num, [c.strip() for c in cells]) for cells in reader)
+        return {line: cells for line, cells in numbered if any(cells)}
 
 
-def _place(table: pd.DataFrame, path: Path, edges: np.ndarray | None) -> pd.DataFrame:
+def _place(table: pd.DataFrame, path: Path, edges: np.ndarray | Mapping[str, np.ndarray] | None) -> pd.DataFrame:
     """Fill in frames from seconds, or seconds from frames."""
-    has_frames = {"start_frame", "stop_frame"} <= set(table.columns)
-    has_seconds = {"start", "stop"} <= set(table.columns)
-    if not has_frames and not has_seconds:
+    filled = {c for ends in _ENDS for c in ends if c in table and (table[c] != "").any()}
+    in_frames = {"start_frame", "stop_frame"} <= filled
+    if not in_frames and not {"start", "stop"} <= filled:
         raise ValueError(
-            f"{path}: expected the columns start_frame and stop_frame (or start and stop), got {list(table.columns)}"
+            f"{path}: expected the columns start_frame and stop_frame (or start and stop) with numbers in them, "
+            f"got {[c for c in table.columns if c != KIND]}"
         )
-    names = ("start_frame", "stop_frame") if has_frames else ("start", "stop")
-    for name in names:
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        wrong = numbers.isna() | (has_frames & (numbers % 1 != 0))
-        if wrong.any():
-            kind = "a whole number" if has_frames else "seconds"
-            raise ValueError(
-                f"{path}, line {_line(table, wrong)}: expected {name} as {kind}, got {table[name][wrong].iloc[0]!r}"
-            )
-        table[name] = numbers.astype("int64" if has_frames else "float64")
-    if not has_frames:
-        if edges is None:
+    for seconds, frame in _ENDS:
+        if in_frames:
+            table[frame] = _numbers(table, frame, path, whole=True).astype("int64")
+        table[seconds] = _numbers(table, seconds, path, optional=in_frames) if seconds in table else np.nan
+    recordings = tuple(table["recording"].unique())
+    if edges is None:
+        edges = {}
+        if not in_frames:
             raise ValueError(f"{path}: bouts in seconds need the recording's frame times to be placed")
-        for seconds, frame in (("start", "start_frame"), ("stop", "stop_frame")):
-            past = table[seconds] > edges[-1] + 0.5 * (edges[-1] - edges[-2])
-            if past.any():
-                raise ValueError(
-                    f"{path}, line {_line(table, past)}: {table[seconds][past].iloc[0]:g} s is past the end of the "
-                    f"recording ({edges[-1]:g} s)"
-                )
-            right = np.clip(np.searchsorted(edges, table[seconds]), 1, len(edges) - 1)
-            nearer_left = table[seconds].to_numpy() - edges[right - 1] < edges[right] - table[seconds].to_numpy()
-            table[frame] = np.where(nearer_left, right - 1, right)
-    for seconds, frame in (("start", "start_frame"), ("stop", "stop_frame")):
-        if seconds not in table:
-            inside = edges is not None and (table[frame] < len(edges)).all() and (table[frame] >= 0).all()
-            table[seconds] = edges[table[frame]] if edges is not None and inside else np.nan
+    elif not isinstance(edges, Mapping):
+        if not in_frames and len(recordings) > 1:
+            raise ValueError(
+                f"{path}: bouts in seconds of several recordings need the frame times of each, got those of one "
+                f"for {list(recordings)}"
+            )
+        edges = dict.fromkeys(recordings, edges) if len(recordings) == 1 else {}
+    if not in_frames:
+        table = table[table["recording"].isin(list(edges))].assign(start_frame=0, stop_frame=0)
+        if not len(table):
+            raise ValueError(
+                f"{path}: bouts in seconds of {list(recordings)} cannot be placed, "
+                f"there are frame times for {list(edges)}"
+            )
+    for recording in recordings:
+        if recording in edges:
+            own = table["recording"] == recording
+            (_fill_seconds if in_frames else _fill_frames)(table, own, edges[recording], path)
+    _check_order(table, path, in_frames)
     return table
 
 
-def _line(table: pd.DataFrame, wrong: pd.Series) -> int:
-    """Line of the file (from 1, the header is 1) of the first wrong row."""
-    return int(table.index[wrong][0]) + 2
+def _numbers(table: pd.DataFrame, name: str, path: Path, *, whole: bool = False, optional: bool = False) -> pd.Series:
+    numbers = pd.to_numeric(table[name], errors="coerce").astype("float64")
+    wrong = ~(numbers.abs() < np.inf)
+    if whole:
+        wrong |= numbers % 1 != 0
+    if optional:
+        wrong &= table[name] != ""
+    if wrong.any():
+        kind = "a whole number" if whole else "seconds"
+        raise ValueError(f"{path}, line {_line(wrong)}: expected {name} as {kind}, got {table[name][wrong].iloc[0]!r}")
+    return numbers
+
+
+def _fill_seconds(table: pd.DataFrame, own: pd.Series, edges: np.ndarray, path: Path) -> None:
+    for seconds, frame in _ENDS:
+        unsaid = own & table[seconds].isna() & table[frame].between(0, len(edges) - 1)
+        table.loc[unsaid, seconds] = np.asarray(edges)[table.loc[unsaid, frame]]
+
+
+def _fill_frames(table: pd.DataFrame, own: pd.Series, edges: np.ndarray, path: Path) -> None:
+    for seconds, frame in _ENDS:
+        values = table.loc[own, seconds]
+        first, last = np.diff(edges)[[0, -1]] / 2  # half a frame
+        outside = (values < edges[0] - first) | (values > edges[-1] + last)
+        if outside.any():
+            raise ValueError(
+                f"{path}, line {_line(outside)}: {values[outside].iloc[0]:g} s is outside of the recording "
+                f"({edges[0]:g} s to {edges[-1]:g} s)"
+            )
+        right = np.clip(np.searchsorted(edges, values), 1, len(edges) - 1)
+        nearer_left = values.to_numpy() - edges[right - 1] < edges[right] - values.to_numpy()
+        table.loc[own, frame] = np.where(nearer_left, right - 1, right)
+
+
+def _check_order(table: pd.DataFrame, path: Path, in_frames: bool) -> None:
+    names = ("start_frame", "stop_frame") if in_frames else ("start", "stop")
+    empty = table["stop_frame"] <= table["start_frame"]
+    if not empty.any():
+        return
+    start, stop = (table[name][empty].iloc[0] for name in names)
+    if start >= stop:
+        raise ValueError(f"{path}, line {_line(empty)}: expected {names[0]} < {names[1]}, got {start:g} and {stop:g}")
+    raise ValueError(
+        f"{path}, line {_line(empty)}: expected a bout of at least one frame, got {start:g} s to {stop:g} s, "
+        "which is nearest to one and the same frame edge"
+    )
+
+
+def _line(wrong: pd.Series) -> int:
+    """Line of the file of the first wrong row."""
+    return int(wrong.index[wrong][0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .video import Video
 
 Region = tuple[int, int, int, int]  # x, y, width, height in pixels
+_SIDE_FILE = re.compile(r"\.(bouts\.(csv|tsv|txt)|tracks\.nc|captions\.csv|features\.zarr|predictions\.zarr)$", re.I)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -151,12 +153,35 @@ def load_recording(
     start, stop = frames if frames is not None else (0, -1)
     return Recording(
         video=video,
-        name=name or video.path.stem,
+        name=name or recording_name(video.path),
         regions=dict(regions or {}),
         start_frame=start,
         stop_frame=stop,
         tracks=None if tracks is None else load_tracks(tracks, times=video.times),
     )
+
+
+def recording_name(path: str | Path) -> str:
+    """Name of the recording that a file belongs to: the file's name without its ending.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A video, or a file that goes with one (``.bouts.csv``, ``.tracks.nc``, ``.captions.csv``, ``.features.zarr``,
+        ``.predictions.zarr``).
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> recording_name("mouse.1.mp4"), recording_name("mouse.1.bouts.csv"), recording_name("my.bouts.mp4")
+    ('mouse.1', 'mouse.1', 'my.bouts')
+    """
+    name = Path(path).name
+    short = _SIDE_FILE.sub("", name)
+    return short if short != name else Path(name).stem
 
 
 def fingerprint(path: str | Path) -> str:

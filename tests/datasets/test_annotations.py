@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,20 +22,24 @@ from behavior_prism.datasets import (
 from behavior_prism.datasets.annotations import BOUT_COLUMNS, SCORED_COLUMNS
 
 
-def dense_of(values: np.ndarray):
+def dense_of(values: np.ndarray, scorers=None, individuals=None, behaviors=None):
     """A label array from int8 values (scorer, time, individual, behavior)."""
     import xarray as xr
 
     s, t, i, b = values.shape
+
+    def names(count: int, given: Sequence[str] | None, letter: str) -> np.ndarray:
+        return np.asarray(given[:count] if given else [f"{letter}{k}" for k in range(count)], dtype=object)
+
     return xr.DataArray(
         values,
         dims=("scorer", "time", "individual", "behavior"),
         coords={
-            "scorer": np.asarray([f"s{k}" for k in range(s)], dtype=object),
+            "scorer": names(s, scorers, "s"),
             "time": np.arange(t) / 25,
             "frame": ("time", np.arange(t)),
-            "individual": np.asarray([f"m{k}" for k in range(i)], dtype=object),
-            "behavior": np.asarray([f"b{k}" for k in range(b)], dtype=object),
+            "individual": names(i, individuals, "m"),
+            "behavior": names(b, behaviors, "b"),
         },
     )
 
@@ -52,15 +58,30 @@ def test_dense_to_bouts_and_back_loses_nothing(values):
     np.testing.assert_array_equal(again.values, values)
 
 
-@given(shapes.flatmap(lambda s: arrays(np.int8, s, elements=st.sampled_from([-1, 0, 1]))))
-def test_csv_and_back_loses_nothing(tmp_path_factory, values):
-    label = dense_of(values)
-    annotations = from_dense(label, recording="r")
+# what a table reader that guesses takes for numbers, dates or nothing
+odd = st.sampled_from(
+    ["NA", "None", "nan", "null", "001", "1e5", "-0", "1.50", "True", "a, b", 'say "hi"', "2020-01-01"]
+)
+plain = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=6)
+some_names = st.lists(odd | plain, min_size=3, max_size=3, unique=True)
+
+
+@given(
+    shapes.flatmap(lambda s: arrays(np.int8, s, elements=st.sampled_from([-1, 0, 1]))),
+    some_names,
+    some_names,
+    some_names,
+    odd | plain,
+)
+def test_csv_and_back_loses_nothing(tmp_path_factory, values, scorers, individuals, behaviors, recording):
+    label = dense_of(values, scorers, individuals, behaviors)
+    annotations = from_dense(label, recording=recording)
     path = tmp_path_factory.mktemp("csv") / "r.bouts.csv"
     save_annotations(annotations, path)
     if len(annotations.scored) == 0:  # nothing was scored: nothing to tell
         return
     loaded = load_annotations(path, behaviors=annotations.behaviors)
+    assert loaded.recordings == (recording,)
     again = to_dense(
         loaded, label["time"].values, individuals=list(label.individual.values), scorers=list(label.scorer.values)
     )
@@ -154,6 +175,16 @@ def test_seconds_go_to_the_nearest_edge(tmp_path):
             "line 2: expected kind 'bout' or 'scored', got 'maybe'",
         ),
         ("", "not a csv table"),
+        (
+            "behavior,start_frame,stop_frame\n\n\nwalk,1,5\n\nwalk,5,x\n",
+            "line 6: expected stop_frame as a whole",
+        ),
+        ("behavior,start_frame,stop_frame\nwalk,1,5\nwalk,5,5\n", "line 3: expected start_frame < stop_frame"),
+        ("behavior,start_frame,stop_frame,start\nwalk,1,5,x\n", "line 2: expected start as seconds, got 'x'"),
+        ("behavior,start_frame,stop_frame\nwalk, slow,1,5\n", "line 2: expected 3 cells, got 4"),
+        ("behavior,start_frame,stop_frame,behavior\nwalk,1,5,run\n", "every column once, got 'behavior' 2 times"),
+        ("behavior,start_frame,stop_frame\n", "expected bouts or scored intervals of some behaviour, got none"),
+        ("behavior,start_frame,stop_frame\n,1,5\nwalk,1,5\n", "line 2: unknown behaviour ''"),
     ],
 )
 def test_bad_csv_is_one_clear_line(tmp_path, text, message):
@@ -163,6 +194,63 @@ def test_bad_csv_is_one_clear_line(tmp_path, text, message):
         load_annotations(path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_cells_are_text(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "kind, recording ,individual,behavior,start_frame,stop_frame,,\n"
+        "scored,001,NA,None,0,9,,\n"
+        "bout,001,NA, walk ,1,5\n"
+        "\n"
+        "bout,,,walk,5,6,,\n"
+    )
+    a = load_annotations(path)
+    assert a.behaviors == ("None", "walk")
+    assert a.bouts[["recording", "individual", "behavior"]].to_numpy().tolist() == [
+        ["001", "NA", "walk"],
+        ["a", "view", "walk"],
+    ]
+    assert a.scored["behavior"].tolist() == ["None"]
+
+
+def test_scored_without_bouts(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("kind,behavior,start_frame,stop_frame\nscored,walk,0,4\n")
+    a = load_annotations(path)
+    assert to_dense(a, np.arange(5) / 10).squeeze().values.tolist() == [0, 0, 0, 0, -1]
+
+
+def test_seconds_of_several_recordings(tmp_path):
+    path = tmp_path / "all.csv"
+    path.write_text("recording,behavior,start,stop\nslow,walk,1,2\nfast,walk,1,2\nslow,walk,3,4\nother,walk,1,99\n")
+    edges = {"slow": np.arange(51) / 10, "fast": np.arange(101) / 50}
+    a = load_annotations(path, edges=edges)
+    frames = a.bouts[["recording", "start_frame", "stop_frame"]].to_numpy().tolist()
+    assert frames == [["slow", 10, 20], ["fast", 50, 100], ["slow", 30, 40]]
+    with pytest.raises(ValueError, match=r"all\.csv: bouts in seconds of several recordings need the frame times"):
+        load_annotations(path, edges=edges["slow"])
+    with pytest.raises(ValueError, match=r"all\.csv: .* cannot be placed, there are frame times for \['nobody'\]"):
+        load_annotations(path, edges={"nobody": edges["slow"]})
+    path.write_text("recording,behavior,start_frame,stop_frame\nslow,walk,1,2\nfast,walk,1,2\n")
+    assert load_annotations(path, edges=edges).bouts["stop"].tolist() == [0.2, 0.04]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("walk,0.31,0.34", "line 3: expected a bout of at least one frame, got 0.31 s to 0.34 s"),
+        ("walk,0.5,0.2", "line 3: expected start < stop, got 0.5 and 0.2"),
+        ("walk,-3,0.2", "line 3: -3 s is outside of the recording (0 s to 2 s)"),
+        ("walk,1,2.2", "line 3: 2.2 s is outside of the recording (0 s to 2 s)"),
+    ],
+)
+def test_seconds_that_fit_no_frame(tmp_path, row, message):
+    path = tmp_path / "a.csv"
+    path.write_text(f"behavior,start,stop\nwalk,0,1\n{row}\n")
+    with pytest.raises(ValueError, match="a.csv") as caught:
+        load_annotations(path, edges=np.arange(21) / 10)
+    assert message in str(caught.value)
 
 
 def test_binary_file_is_not_a_table(tmp_path):

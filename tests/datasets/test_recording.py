@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from behavior_prism.datasets import Video, fingerprint, load_recording
+from behavior_prism.datasets import Video, fingerprint, load_recording, recording_name
 
 
 def test_whole_view_by_default(video_file):
@@ -13,6 +13,14 @@ def test_whole_view_by_default(video_file):
     assert recording.num_frames == 20
     frame = recording.video[0]
     assert recording.crop(frame, "view").shape == frame.shape
+
+
+def test_name_of_a_file():
+    videos = ("mouse 1.mp4", "my.bouts.mp4", "a.b.avi")
+    assert [recording_name(v) for v in videos] == ["mouse 1", "my.bouts", "a.b"]
+    for ending in ("bouts.csv", "BOUTS.CSV", "tracks.nc", "captions.csv", "features.zarr", "predictions.zarr"):
+        assert recording_name(f"folder/my.bouts.{ending}") == "my.bouts"
+    assert recording_name("table.csv") == "table"
 
 
 def test_regions_and_part(video_file):
