@@ -192,19 +192,20 @@ def _output_order(path: Path) -> np.ndarray:
     return np.asarray(stamps, dtype=np.int64)
 
 
-def thread_type() -> Literal["AUTO", "SLICE"]:
+def thread_type() -> Literal["AUTO", "NONE"]:
     """How a decoder may use threads.
 
     Returns
     -------
-    {"AUTO", "SLICE"}
+    {"AUTO", "NONE"}
 
     Notes
     -----
     Frame threads that log through Python's lock while the decoder is freed under it wait for each other for ever;
-    by default PyAV does not log through Python, but a program around us may have asked it to.
+    by default PyAV does not log through Python, but a program around us may have asked it to. Slice threads are no way
+    out: with them h264 keeps some damage to itself.
     """
-    return "AUTO" if av.logging.get_level() is None else "SLICE"
+    return "AUTO" if av.logging.get_level() is None else "NONE"
 
 
 def reason_of(error: av.error.FFmpegError) -> str:

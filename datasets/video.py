@@ -1,20 +1,23 @@
 """Exact access to the frames of a video file.
 
 Frames are found by presentation time through :mod:`.frame_index`, never by ``CAP_PROP_POS_FRAMES`` or
-``frame / fps``. A frame that cannot be decoded is an error that names it, never a neighbour in its place.
+``frame / fps``. A frame that cannot be decoded is an error that names it, never a neighbour in its place; and so is
+all that follows it up to the next key frame, since it was made from it. Damage that the decoder takes for a picture
+stays unseen.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av.error
 import numpy as np
 
-from .frame_index import FrameIndex, build_frame_index, open_container, thread_type
+from .frame_index import FrameIndex, build_frame_index, open_container, reason_of, thread_type
 
 
 class Video:
@@ -58,6 +61,8 @@ class Video:
         self._container: Any = None
         self._stream_of_frames: Iterator[tuple[int, Any]] | None = None
         self._next = 0  # no frame before this index can come from the running decoder
+        self._threads = ""  # of the running decoder
+        self._damaged: set[int] = set()
 
     # -- what it is
 
@@ -134,31 +139,52 @@ class Video:
                 f"{self.path}: expected frames of {self.index.width}x{self.index.height}, "
                 f"got one of {frame.width}x{frame.height}"
             )
-        return frame.to_ndarray(format="rgb24")
+        try:
+            return frame.to_ndarray(format="rgb24")
+        except av.error.FFmpegError as error:
+            raise ValueError(
+                f"{self.path}: expected frames that turn into RGB, got {frame.format.name} ({reason_of(error)})"
+            ) from None
 
     def _frame(self, i: int) -> Any:
-        key = self._key_before(i)
-        at_hand = self._stream_of_frames is not None and i >= self._next
-        if at_hand and key <= self._next:
-            frame = self._decode_up_to(i)
-            if frame is not None:
-                return frame
-        # An open group of pictures can need the one before it; the start of the file needs nothing.
-        for origin in dict.fromkeys([i, max(key - 1, 0), 0]):
-            self._seek(origin)
-            frame = self._decode_up_to(i)
+        if self._threads == "AUTO" and thread_type() != "AUTO":
+            self.close()  # somebody has asked for FFmpeg's messages since the file was opened
+        reason = ""
+        for prepare in self._ways_to(i):
+            try:
+                prepare()
+                frame = self._decode_up_to(i)
+            except av.error.FFmpegError as error:
+                reason = f" ({reason_of(error)})"
+                continue
             if frame is not None:
                 return frame
         self.close()  # the next read starts afresh
-        raise ValueError(f"{self.path}: frame {i} (at {self.times[i]:.3f} s) cannot be decoded")
+        self._damaged.update(range(i, self._key_after(i)))
+        raise ValueError(f"{self.path}: frame {i} (at {self.times[i]:.3f} s) cannot be decoded{reason}")
+
+    def _ways_to(self, i: int) -> list[Callable[[], None]]:
+        """How to come to frame i, the quickest first."""
+        if i in self._damaged:
+            return []
+        key = self._key_before(i)
+        at_hand = self._stream_of_frames is not None and key <= self._next <= i
+        # An open group of pictures can need the one before it; the start of the file needs no seek.
+        seeks = [partial(self._seek, origin) for origin in dict.fromkeys((i, max(key - 1, 0)))]
+        return [*([lambda: None] if at_hand else []), *seeks, self._start_over]
 
     def _key_before(self, i: int) -> int:
         """The last key frame up to frame i; 0 if there is none."""
         place = int(np.searchsorted(self.index.keyframes, i, side="right"))
         return int(self.index.keyframes[place - 1]) if place else 0
 
+    def _key_after(self, i: int) -> int:
+        """The first key frame behind frame i; the number of frames if there is none."""
+        place = int(np.searchsorted(self.index.keyframes, i, side="right"))
+        return int(self.index.keyframes[place]) if place < len(self.index.keyframes) else len(self)
+
     def _decode_up_to(self, i: int) -> Any:
-        """Decode on to frame i; None if the decoder passes it by."""
+        """Decode on to frame i; None if it is damaged or the decoder passes it by."""
         assert self._stream_of_frames is not None
         for position, frame in self._stream_of_frames:
             self._next = position + 1
@@ -170,33 +196,58 @@ class Video:
 
     def _seek(self, i: int) -> None:
         if self._container is None:
-            self._container = open_container(self.path, genpts=self.index.genpts)
-            stream = self._container.streams.video[0]
-            stream.thread_type = thread_type()
-            stream.codec_context.options = {"err_detect": "explode"}
+            self._open(thread_type())
             # Old x264 files in 4:4:4 name their encoder's version in the first packet only; without it the decoder
             # gets every frame behind another key frame wrong, and says nothing: show it that packet first.
-            next(self._decode(self._container, stream), None)
+            next(iter(self._stream_of_frames or ()), None)
         stream = self._container.streams.video[0]
         self._container.seek(int(self.index.stamps[i]), stream=stream, backward=True)
         self._stream_of_frames = self._decode(self._container, stream)
         self._next = 0
 
+    def _start_over(self) -> None:
+        """Read from the start, slowly: in one thread an error belongs to the packet at hand, and none stays unsaid."""
+        self.close()
+        self._open("NONE")
+
+    def _open(self, threads: Literal["AUTO", "NONE"]) -> None:
+        self._container = open_container(self.path, genpts=self.index.genpts)
+        stream = self._container.streams.video[0]
+        stream.thread_type = self._threads = threads
+        stream.codec_context.options = {"err_detect": "explode"}
+        self._stream_of_frames = self._decode(self._container, stream)
+
     def _decode(self, container: Any, stream: Any) -> Iterator[tuple[int, Any]]:
-        """Decoded frames that are shown, with their index; damaged ones are passed over."""
-        for packet in container.demux(stream):
+        """Frames that are shown, with their index, and None in place of those that damage has reached.
+
+        What refers to a damaged picture is decoded without complaint and wrong; only a key frame that the decoder
+        was given after the damage ends it.
+        """
+        sick, damaged_at, expected = False, -1, None
+        given: dict[int, int] = {}  # when each key frame was given to the decoder, by its index
+        for count, packet in enumerate(container.demux(stream)):
             if self.index.stamped_by == "dts" and packet.size:
                 packet.pts = packet.dts  # a decoder hands it through to the picture
+            position = None if packet.pts is None else self.index.find(packet.pts)
+            if packet.is_keyframe and position is not None:
+                given[position] = count
+            if count == 0:
+                sick, expected = not (packet.is_keyframe or packet.is_discard), position
             try:
+                if packet.is_corrupt:
+                    sick, damaged_at = True, count
                 frames = packet.decode()
             except av.error.FFmpegError:
-                continue  # the frames it should have held will be missed by their index
+                sick, damaged_at = True, count
+                continue
             for frame in frames:
-                if frame.pts is None or frame.is_corrupt:
+                position = None if frame.pts is None else self.index.find(frame.pts)
+                if position is None:
                     continue
-                position = self.index.find(frame.pts)
-                if position is not None:
-                    yield position, frame
+                heals = given.pop(position, -1) > damaged_at
+                sick = frame.is_corrupt or (not heals and (sick or expected not in (None, position)))
+                expected = position + 1
+                yield position, None if sick else frame
 
     # -- life
 

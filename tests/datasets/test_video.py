@@ -167,21 +167,93 @@ def test_cut_short_is_noticed(video_file, tmp_path):
     assert read_number(video[len(video) // 2]) == len(video) // 2
 
 
-def test_damage_in_the_middle_is_an_error_not_a_neighbour(video_file):
-    path = video_file(120, options={"g": "20", "bf": "0"})
+def damaged(path, packet, count=300):
+    """A copy of a video with some bytes of one packet overwritten."""
+    with av.open(str(path)) as container:
+        start = [p.pos + p.size // 2 for p in container.demux(video=0) if p.size][packet]
     data = bytearray(path.read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + 300] = b"\xff" * 300
-    path.write_bytes(data)
-    video = Video(path)
-    good, bad = [], []
+    data[start : start + count] = b"\xff" * count
+    copy = path.with_name(f"damaged-{path.name}")
+    copy.write_bytes(data)
+    return copy
+
+
+@pytest.mark.parametrize("options", [{"bf": "0"}, {"bf": "3"}, {"x264-params": "open-gop=1"}])
+def test_what_follows_damage_is_an_error_too(video_file, options):
+    path = video_file(120, options={"g": "20", **options})
+    truth = Video(path)[:]
+    path = damaged(path, 50)
+    through, bad = Video(path), set()
     for i in range(120):
         try:
-            good.append(read_number(video[i]) == i)
+            assert np.array_equal(through[i], truth[i])
         except ValueError as error:
             assert f"frame {i} (at" in str(error)
+            bad.add(i)
+    assert {52, 55, 59} <= bad  # up to the end of the group
+    assert not bad & {*range(40), *range(100, 120)}
+    for step in (3, 7):  # a decoder that passes over the damage must not forget it
+        video = Video(path)
+        for i in range(0, 120, step):
+            for reader in (video, Video(path)):
+                try:
+                    assert np.array_equal(reader[i], truth[i])
+                    assert i not in bad
+                except ValueError:
+                    assert i in bad
+    with pytest.raises(ValueError, match=f"frame {min(bad)} .* cannot be decoded"):
+        list(Video(path))
+
+
+def test_damage_in_a_file_of_key_frames_costs_one_frame(video_file):
+    path = damaged(video_file(40, "a.avi", codec="mjpeg", pix_fmt="yuvj420p"), 20)
+    video, bad = Video(path), []
+    for i in range(40):
+        try:
+            assert read_number(video[i]) == i
+        except ValueError:
             bad.append(i)
-    assert bad
-    assert all(good)
-    with pytest.raises(ValueError, match=f"frame {bad[0]} .* cannot be decoded"):
-        list(video)
+    assert bad == [20]
+
+
+def test_no_seek_needed(video_file):
+    # seeking in a transport stream goes by position and often lands behind the frame
+    video = Video(video_file(70, "a.ts", options={"x264-params": "open-gop=1:keyint=12:bframes=3"}))
+    assert [read_number(f) for f in video[::-9]] == list(range(0, 70))[::-9]
+    assert [read_number(Video(video.path)[i]) for i in (0, 1, 11, 12, 69)] == [0, 1, 11, 12, 69]
+
+
+class Broken:
+    """A container in which reading or seeking fails."""
+
+    def __init__(self, container, what):
+        self.container, self.what = container, what
+
+    def __getattr__(self, name):
+        if name == self.what:
+            raise av.error.InvalidDataError(1094995529, "Invalid data found when processing input")
+        return getattr(self.container, name)
+
+
+def test_errors_of_ffmpeg_name_the_file(video_file, monkeypatch):
+    from behavior_prism.datasets import video as module
+
+    video, opened = Video(video_file(30)), module.open_container
+    monkeypatch.setattr(module, "open_container", lambda *a, **k: Broken(opened(*a, **k), "demux"))
+    with pytest.raises(ValueError, match=r"clip\.mp4: frame 7 \(at 0\.280 s\) cannot be decoded \(Invalid data"):
+        video[7]
+    video = Video(video.path)
+    monkeypatch.setattr(module, "open_container", lambda *a, **k: Broken(opened(*a, **k), "seek"))
+    assert read_number(video[7]) == 7  # read from the start
+
+
+def test_messages_asked_for_while_a_file_is_open(video_file):
+    video = Video(video_file(30))
+    assert read_number(video[3]) == 3
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        assert read_number(video[4]) == 4
+        assert video._threads == "NONE"
+    finally:
+        av.logging.set_level(before)
