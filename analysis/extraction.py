@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import queue
-import shutil
 import threading
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +23,7 @@ import xarray as xr
 from behavior_prism.datasets import Recording, WindowSpec, central_windows, fingerprint, sample_frames, window_starts
 from behavior_prism.schemas import log_operation
 
-from .store import FeatureWriter, open_features, partial_path, read_attrs, settings_key
+from .store import FeatureWriter, only_writer, open_features, partial_path, read_attrs, settings_key
 
 if TYPE_CHECKING:
     from behavior_prism.encoder import LoadedEncoder
@@ -32,6 +32,10 @@ FRAME_BATCH = 16
 WINDOW_BATCH = 4
 Progress = Callable[[int, int], None]
 T = TypeVar("T")
+
+
+class UndecodableFrameError(ValueError):
+    """A frame that cannot be decoded, and will not next time either."""
 
 
 def extract_features(
@@ -60,7 +64,7 @@ def extract_features(
     grid : (int, int)
         Rows and columns to which a frame's tokens are averaged; both must divide the encoder's own grid.
     overwrite : bool
-        Replace a store that was made with other settings.
+        Replace a store that was made, or begun, with other settings.
     progress : callable, optional
         Called with (sampled frames done, of how many).
 
@@ -72,7 +76,9 @@ def extract_features(
     Raises
     ------
     FileExistsError
-        If the store is there with other settings and ``overwrite`` is not set.
+        If the store is there, or was begun, with other settings and ``overwrite`` is not set.
+    BlockingIOError
+        If another process is writing the same store.
     ValueError
         If a frame cannot be decoded or the settings do not fit the encoder; nothing is left behind then.
 
@@ -86,33 +92,60 @@ def extract_features(
     settings = _settings(recording, encoder, window, grid)
     if path.exists() and not _is_replaceable(path, settings, overwrite):
         return open_features(path)
-    sampled = sample_frames(recording.start_frame, recording.stop_frame, window.step)
-    rows, cols = grid
-    writer = FeatureWriter(
-        path,
-        settings,
-        _template(recording, sampled, window, grid),
-        num_tokens=rows * cols,
-        num_channels=encoder.model.config.model_dim,
-        attrs=_provenance(recording, encoder),
-    )
-    try:
-        _fill(writer, recording, encoder, sampled, window, grid, progress)
-    except ValueError:
-        writer.discard()  # a frame that cannot be decoded will not decode next time either
-        raise
-    if path.exists():  # overwrite: only now, when the new one is whole
-        _remove_store(path)
-    writer.finish()
+    sampling = _Sampling.of(recording, encoder, window, grid)
+    with only_writer(path):
+        writer = FeatureWriter(
+            path,
+            settings,
+            _template(recording, sampling),
+            num_tokens=grid[0] * grid[1],
+            num_channels=encoder.model.config.model_dim,
+            attrs=_provenance(recording, encoder),
+            overwrite=overwrite,
+        )
+        try:
+            _fill(writer, recording, sampling, progress)
+        except UndecodableFrameError:
+            writer.discard()
+            raise
+        writer.finish()
     return open_features(path)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Sampling:
+    """Which frames are encoded, in which windows, by what: all that is fixed before the first frame is read."""
+
+    encoder: LoadedEncoder
+    spec: WindowSpec
+    grid: tuple[int, int]
+    frames: np.ndarray  # video frame of every sampled one
+    starts: np.ndarray  # first sampled frame of every window
+    window_of: np.ndarray  # the window that speaks for a sampled frame
+    position_of: np.ndarray  # its slot there
+
+    @classmethod
+    def of(cls, recording: Recording, encoder: LoadedEncoder, spec: WindowSpec, grid: tuple[int, int]) -> _Sampling:
+        frames = sample_frames(recording.start_frame, recording.stop_frame, spec.step)
+        window_of, position_of = central_windows(len(frames), spec)
+        return cls(
+            encoder=encoder,
+            spec=spec,
+            grid=grid,
+            frames=frames,
+            starts=window_starts(len(frames), spec),
+            window_of=window_of,
+            position_of=position_of,
+        )
+
+    def __len__(self) -> int:
+        return len(self.frames)
 
 
 def _settings(
     recording: Recording, encoder: LoadedEncoder, window: WindowSpec, grid: tuple[int, int]
 ) -> dict[str, Any]:
-    own = encoder.model.grid_size(*encoder.image_size)
-    if any(g < 1 or o % g for g, o in zip(grid, own, strict=True)):
-        raise ValueError(f"grid: expected numbers that divide the encoder's {own[0]}x{own[1]}, got {grid[0]}x{grid[1]}")
+    check_grid(encoder, grid)
     return {
         "layout": 1,
         "fingerprint": fingerprint(recording.video.path),
@@ -120,6 +153,26 @@ def _settings(
         "regions": {name: list(box) for name, box in recording.regions.items()},
         **feature_spec(encoder, window, grid),
     }
+
+
+def check_grid(encoder: LoadedEncoder, grid: tuple[int, int]) -> None:
+    """Raise if an encoder's tokens cannot be averaged to a grid.
+
+    Parameters
+    ----------
+    encoder : LoadedEncoder
+        From :func:`behavior_prism.encoder.load_encoder`.
+    grid : (int, int)
+        Rows and columns to keep.
+
+    Raises
+    ------
+    ValueError
+        If they do not divide the encoder's own.
+    """
+    own = encoder.model.grid_size(*encoder.image_size)
+    if any(g < 1 or o % g for g, o in zip(grid, own, strict=True)):
+        raise ValueError(f"grid: expected numbers that divide the encoder's {own[0]}x{own[1]}, got {grid[0]}x{grid[1]}")
 
 
 def feature_spec(encoder: LoadedEncoder, window: WindowSpec, grid: tuple[int, int]) -> dict[str, Any]:
@@ -170,20 +223,13 @@ def _is_replaceable(path: Path, settings: dict[str, Any], overwrite: bool) -> bo
     return True
 
 
-def _remove_store(path: Path) -> None:
-    gone = path.with_name(path.name + ".old")
-    path.replace(gone)
-    shutil.rmtree(gone)
-
-
-def _template(recording: Recording, sampled: np.ndarray, window: WindowSpec, grid: tuple[int, int]) -> xr.Dataset:
-    rows, cols = grid
+def _template(recording: Recording, sampling: _Sampling) -> xr.Dataset:
+    rows, cols = sampling.grid
     individuals = recording.individuals
-    _, position = central_windows(len(sampled), window)
     return xr.Dataset(
         {
-            "valid": (("individual", "time"), np.ones((len(individuals), len(sampled)), dtype=bool)),
-            "window_position": ("time", position.astype(np.int16)),
+            "valid": (("individual", "time"), np.ones((len(individuals), len(sampling)), dtype=bool)),
+            "window_position": ("time", sampling.position_of.astype(np.int16)),
             "edge_time": ("edge", recording.video.edges),
         },
         coords={
@@ -192,8 +238,8 @@ def _template(recording: Recording, sampled: np.ndarray, window: WindowSpec, gri
                 "individual",
                 np.asarray(["view" if i == "view" else "region" for i in individuals], dtype=object),
             ),
-            "time": recording.times[sampled],
-            "frame": ("time", sampled),
+            "time": recording.times[sampling.frames],
+            "frame": ("time", sampling.frames),
             "row": ("token", np.repeat(np.arange(rows), cols)),
             "col": ("token", np.tile(np.arange(cols), rows)),
         },
@@ -216,15 +262,7 @@ def _provenance(recording: Recording, encoder: LoadedEncoder) -> dict[str, Any]:
     return log_operation(attrs, "extract_features", encoder=encoder.name, weights=encoder.weights_id[:12])
 
 
-def _fill(
-    writer: FeatureWriter,
-    recording: Recording,
-    encoder: LoadedEncoder,
-    sampled: np.ndarray,
-    spec: WindowSpec,
-    grid: tuple[int, int],
-    progress: Progress | None,
-) -> None:
+def _fill(writer: FeatureWriter, recording: Recording, sampling: _Sampling, progress: Progress | None) -> None:
     """Compute and write every shard that is not done yet, run by run of missing shards."""
     report = progress or (lambda done, of: None)
     for k in range(writer.num_shards):
@@ -234,10 +272,10 @@ def _fill(
         while last + 1 < writer.num_shards and not writer.done[last + 1]:
             last += 1
         a, b = writer.shard_frames(k)[0], writer.shard_frames(last)[1]
-        report(a, len(sampled))
+        report(a, len(sampling))
         buffer: list[np.ndarray] = []
         held, shard = 0, k
-        for block in _encode(recording, encoder, sampled, spec, grid, first=a, stop=b):
+        for block in _encode(recording, sampling, first=a, stop=b):
             buffer.append(block)
             held += block.shape[1]
             size = np.diff(writer.shard_frames(shard))[0]
@@ -247,55 +285,32 @@ def _fill(
                     writer.write(shard, joined[:, :size])
                     joined, held, shard = joined[:, size:], held - size, shard + 1
                 buffer = [joined]
-            report(min(b, writer.shard_frames(shard)[0] + held if shard <= last else b), len(sampled))
-    report(len(sampled), len(sampled))
+            report(min(b, writer.shard_frames(shard)[0] + held if shard <= last else b), len(sampling))
+    report(len(sampling), len(sampling))
 
 
 @torch.inference_mode()
-def _encode(
-    recording: Recording,
-    encoder: LoadedEncoder,
-    sampled: np.ndarray,
-    spec: WindowSpec,
-    grid: tuple[int, int],
-    *,
-    first: int,
-    stop: int,
-) -> Iterator[np.ndarray]:
+def _encode(recording: Recording, sampling: _Sampling, *, first: int, stop: int) -> Iterator[np.ndarray]:
     """Yield float16 features (individual, frames, token, channel) of the sampled frames [first, stop), in order."""
-    individuals = recording.individuals
-    starts = window_starts(len(sampled), spec)
-    window_of, position_of = central_windows(len(sampled), spec)
+    starts, window_of = sampling.starts, sampling.window_of
     first_batch = int(window_of[first]) // WINDOW_BATCH
     last_batch = int(window_of[stop - 1]) // WINDOW_BATCH
     first_frame_batch = int(starts[first_batch * WINDOW_BATCH]) // FRAME_BATCH
-    batches = prefetch(_frame_batches(recording, encoder, sampled, first_frame_batch))
+    batches = prefetch(_frame_batches(recording, sampling, first_frame_batch))
     tokens: dict[int, torch.Tensor] = {}  # sampled frame -> (individual, N, D)
     try:
         for j in range(first_batch, last_batch + 1):
             windows = np.arange(j * WINDOW_BATCH, min((j + 1) * WINDOW_BATCH, len(starts)))
-            end = min(int(starts[windows[-1]]) + spec.length, len(sampled))
+            end = min(int(starts[windows[-1]]) + sampling.spec.length, len(sampling))
             while end - 1 not in tokens:
                 begin, pictures = next(batches)  # (individual, FRAME_BATCH, H, W, 3)
-                spatial = torch.stack([encoder.model.forward_spatial(p[None])[0] for p in pictures])
-                for i in range(min(FRAME_BATCH, len(sampled) - begin)):
+                spatial = torch.stack([sampling.encoder.model.forward_spatial(p[None])[0] for p in pictures])
+                for i in range(min(FRAME_BATCH, len(sampling) - begin)):
                     tokens[begin + i] = spatial[:, i]
             owned = np.flatnonzero((window_of >= windows[0]) & (window_of <= windows[-1]))
             owned = owned[(owned >= first) & (owned < stop)]
             if len(owned):
-                yield _windows_to_frames(
-                    encoder,
-                    tokens,
-                    starts,
-                    windows,
-                    owned,
-                    window_of,
-                    position_of,
-                    len(sampled),
-                    spec,
-                    grid,
-                    len(individuals),
-                )
+                yield _windows_to_frames(sampling, tokens, windows, owned)
             keep_from = int(starts[min(windows[-1] + 1, len(starts) - 1)])
             for f in [f for f in tokens if f < keep_from]:
                 del tokens[f]
@@ -304,29 +319,22 @@ def _encode(
 
 
 def _windows_to_frames(
-    encoder: LoadedEncoder,
-    tokens: dict[int, torch.Tensor],
-    starts: np.ndarray,
-    windows: np.ndarray,
-    owned: np.ndarray,
-    window_of: np.ndarray,
-    position_of: np.ndarray,
-    num_sampled: int,
-    spec: WindowSpec,
-    grid: tuple[int, int],
-    num_individuals: int,
+    sampling: _Sampling, tokens: dict[int, torch.Tensor], windows: np.ndarray, owned: np.ndarray
 ) -> np.ndarray:
+    """Features of the sampled frames ``owned`` by a batch of windows."""
     padded = np.append(windows, np.repeat(windows[-1:], WINDOW_BATCH - len(windows)))  # always a full batch
-    frames = starts[padded][:, None] + np.arange(spec.length)  # (WINDOW_BATCH, T)
-    paddings = torch.from_numpy((frames >= num_sampled).astype(np.float32))
-    frames = np.minimum(frames, num_sampled - 1)
+    frames = sampling.starts[padded][:, None] + np.arange(sampling.spec.length)  # (WINDOW_BATCH, T)
+    paddings = torch.from_numpy((frames >= len(sampling)).astype(np.float32))
+    frames = np.minimum(frames, len(sampling) - 1)
+    window = torch.from_numpy(sampling.window_of[owned] - windows[0])
+    position = torch.from_numpy(sampling.position_of[owned])
     out = []
-    for individual in range(num_individuals):
+    for individual in range(len(next(iter(tokens.values())))):
         clip = torch.stack([torch.stack([tokens[int(f)][individual] for f in row]) for row in frames])
-        any_padded = bool(paddings.any())
-        encoded = encoder.model.forward_temporal(clip, paddings.to(clip.device) if any_padded else None)  # (B, T, N, D)
-        kept = encoded[torch.from_numpy(window_of[owned] - windows[0]), torch.from_numpy(position_of[owned])]
-        out.append(_pool_grid(kept, encoder, grid).to(torch.float16).cpu().numpy())
+        frame_paddings = paddings.to(clip.device) if bool(paddings.any()) else None
+        encoded = sampling.encoder.model.forward_temporal(clip, frame_paddings)  # (B, T, N, D)
+        pooled = _pool_grid(encoded[window, position], sampling.encoder, sampling.grid)
+        out.append(pooled.to(torch.float16).cpu().numpy())
     return np.stack(out)
 
 
@@ -339,16 +347,15 @@ def _pool_grid(tokens: torch.Tensor, encoder: LoadedEncoder, grid: tuple[int, in
     return blocks.mean(dim=(2, 4)).reshape(n, rows * cols, d)
 
 
-def _frame_batches(
-    recording: Recording, encoder: LoadedEncoder, sampled: np.ndarray, first_batch: int
-) -> Iterator[tuple[int, torch.Tensor]]:
+def _frame_batches(recording: Recording, sampling: _Sampling, first_batch: int) -> Iterator[tuple[int, torch.Tensor]]:
     """Yield (first sampled frame, pictures (individual, FRAME_BATCH, H, W, 3) in [0, 1]), anchored at frame 0."""
     from behavior_prism.encoder import preprocess_frames
 
-    frames = recording.video.iter_frames(sampled[first_batch * FRAME_BATCH :])
+    encoder = sampling.encoder
     begin = first_batch * FRAME_BATCH
-    while begin < len(sampled):
-        raw = [next(frames) for _ in range(min(FRAME_BATCH, len(sampled) - begin))]
+    frames = _decoded(recording, sampling.frames[begin:])
+    while begin < len(sampling):
+        raw = [next(frames) for _ in range(min(FRAME_BATCH, len(sampling) - begin))]
         raw += raw[-1:] * (FRAME_BATCH - len(raw))
         pictures = [
             preprocess_frames(np.stack([recording.crop(frame, name) for frame in raw]), encoder.image_size)
@@ -356,6 +363,14 @@ def _frame_batches(
         ]
         yield begin, torch.stack(pictures).to(encoder.device, encoder.dtype)
         begin += FRAME_BATCH
+
+
+def _decoded(recording: Recording, frames: np.ndarray) -> Iterator[np.ndarray]:
+    """Frames of the video; what the decoder says of a bad one is told from every other error."""
+    try:
+        yield from recording.video.iter_frames(frames)
+    except ValueError as error:
+        raise UndecodableFrameError(str(error)) from error
 
 
 def prefetch(items: Iterator[T], depth: int = 2) -> Generator[T]:
@@ -410,4 +425,4 @@ def prefetch(items: Iterator[T], depth: int = 2) -> Generator[T]:
         thread.join()
 
 
-__all__ = ["extract_features", "feature_spec", "partial_path", "prefetch"]
+__all__ = ["UndecodableFrameError", "check_grid", "extract_features", "feature_spec", "partial_path", "prefetch"]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from behavior_prism.files import put_in_place, remove
 from behavior_prism.schemas import validate_features
 
 CHUNK_BYTES = 3 << 19  # 1.5 MiB
@@ -63,6 +66,47 @@ def partial_path(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
 
 
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Keep every other process from writing the same store; ends with the process, however that ends.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Final place of the store.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process is writing it.
+
+    Yields
+    ------
+    None
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: two processes on one output are not told apart there
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f".{path.name}.lock")
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = os.path.samestat(os.fstat(file.fileno()), lock.stat())
+        except (BlockingIOError, FileNotFoundError):
+            mine = False
+        except OSError:  # a file system without locks
+            mine = True
+        if not mine:  # or its owner, who was just done, removed the file that we hold
+            raise BlockingIOError(f"{path}: another process is writing it; wait for that one or stop it")
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
 class FeatureWriter:
     """Writes one feature store, from the start or from where an earlier run stopped.
 
@@ -78,11 +122,18 @@ class FeatureWriter:
         Size of the features of one frame.
     attrs : mapping
         Attributes that do not enter the key.
+    overwrite : bool
+        Begin anew where a store was begun with other settings.
 
     Attributes
     ----------
     done : numpy.ndarray
         Which shards are in, bool, shape (shards,).
+
+    Raises
+    ------
+    FileExistsError
+        If a store was begun with other settings and ``overwrite`` is not set, or something else is there.
     """
 
     def __init__(
@@ -94,19 +145,42 @@ class FeatureWriter:
         num_tokens: int,
         num_channels: int,
         attrs: Mapping[str, Any],
+        overwrite: bool = False,
     ) -> None:
         self.path = path
         self.partial = partial_path(path)
         self.key = settings_key(settings)
         self.num_frames = template.sizes["time"]
         self.num_shards = -(-self.num_frames // SHARD_FRAMES)
-        begun = _attrs_of(self.partial)
-        if self.partial.exists() and (begun.get("key") != self.key or begun.get("batch") != attrs.get("batch")):
-            shutil.rmtree(self.partial)  # begun with other settings, or with batches that give other bits
-        if not self.partial.exists():
+        done = self._resume(settings, attrs, overwrite)
+        if done is None:
             self._create(settings, template, num_tokens, num_channels, attrs)
-        self._group: Any = zarr.open_group(self.partial, mode="r+")
-        self.done = self._verify()
+            done = np.zeros(self.num_shards, dtype=bool)
+        self._group: Any = zarr.open_group(self.partial, mode="r+", use_consolidated=False)
+        self.done = done
+
+    def _resume(self, settings: Mapping[str, Any], attrs: Mapping[str, Any], overwrite: bool) -> np.ndarray | None:
+        """Which shards an earlier run has left; None (and nothing in the way) if there was none to go on with."""
+        if not self.partial.exists():
+            return None
+        begun = _attrs_of(self.partial)
+        if begun.get("key") == self.key and begun.get("batch") == attrs.get("batch"):
+            try:
+                return self._verify()
+            except Exception:  # whatever zarr says of broken metadata: without flags nothing of it can be trusted
+                self.discard()
+                return None
+        if begun.get(MARKER) != "features" and not (self.partial / "zarr.json").exists():
+            raise FileExistsError(f"{self.partial}: expected an unfinished feature store, got something else")
+        if begun and not overwrite:
+            before = {**json.loads(begun.get("settings", "{}")), "batch": begun.get("batch")}
+            now = {**settings, "batch": attrs.get("batch")}
+            raise FileExistsError(
+                f"{self.partial}: begun with another {', '.join(sorted(k for k in now if before.get(k) != now[k]))}; "
+                "extract as before to finish it, choose another name or overwrite it explicitly"
+            )
+        self.discard()
+        return None
 
     def _create(
         self,
@@ -117,8 +191,7 @@ class FeatureWriter:
         attrs: Mapping[str, Any],
     ) -> None:
         fresh = self.partial.with_name(self.partial.name + ".new")
-        if fresh.exists():
-            shutil.rmtree(fresh)
+        remove(fresh)
         fresh.parent.mkdir(parents=True, exist_ok=True)
         template = template.assign(
             done=("shard", np.zeros(self.num_shards, dtype=bool)),
@@ -148,11 +221,17 @@ class FeatureWriter:
         fresh.replace(self.partial)
 
     def _verify(self) -> np.ndarray:
-        done = self._group["done"][:].astype(bool)
-        checksums = self._group["checksum"][:]
+        """Which shards have their flag and hold what their checksum says."""
+        arrays: dict[str, Any] = dict(zarr.open_group(self.partial, mode="r", use_consolidated=False).arrays())
+        done = arrays["done"][:].astype(bool)
+        checksums = arrays["checksum"][:]
+        feature = arrays["feature"]
         for k in np.flatnonzero(done):
             a, b = self.shard_frames(int(k))
-            done[k] = _checksum(self._group["feature"][:, a:b]) == checksums[k]
+            try:
+                done[k] = _checksum(feature[:, a:b]) == checksums[k]
+            except Exception:  # a damaged shard fails in zarr's codecs, each with errors of its own
+                done[k] = False
         return done
 
     def shard_frames(self, k: int) -> tuple[int, int]:
@@ -188,19 +267,22 @@ class FeatureWriter:
         if feature.shape[1] != b - a:
             raise ValueError(f"shard {k}: expected {b - a} frames, got {feature.shape[1]}")
         feature = np.ascontiguousarray(feature, dtype=np.float16)
-        self._group["feature"][:, a:b] = feature
+        array = self._group["feature"]
+        # zarr reads what is there before it writes, and a damaged shard cannot be read
+        remove(self.partial / "feature" / array.metadata.encode_chunk_key((0, k, 0, 0)))
+        array[:, a:b] = feature
         self._group["checksum"][k] = _checksum(feature)
         self._group["done"][k] = True
         self.done[k] = True
 
     def finish(self) -> None:
-        """Give the whole store its name."""
+        """Give the whole store its name; only now a store that it replaces goes."""
         if not self.done.all():
             raise ValueError(f"{self.partial}: {int((~self.done).sum())} of {self.num_shards} shards are missing")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # zarr: consolidated metadata are an extension of v3
             zarr.consolidate_metadata(str(self.partial))
-        self.partial.replace(self.path)
+        put_in_place(self.partial, self.path)
 
     def discard(self) -> None:
         """Remove what was begun."""
