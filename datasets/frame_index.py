@@ -2,7 +2,7 @@
 
 Frame ``i`` is the i-th picture a viewer shows. Packets are read without decoding, those that the container
 marks as not shown (edit lists, pre-roll) are left out, the rest is sorted by presentation time. Header fields
-such as the frame count are never trusted for access; they serve to notice a file that was cut short.
+such as the frame count and the duration are never trusted for access; they serve to notice a file that was cut short.
 
 Containers such as AVI store no presentation times. FFmpeg can make them up, rightly for MPEG-1, 2 and 4, wrongly
 for h264 and h265 with B-frames; for these the order is what the decoder puts out, found by decoding once.
@@ -11,6 +11,7 @@ for h264 and h265 with B-frames; for these the order is what the decoder puts ou
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -24,6 +25,8 @@ import av.logging
 import numpy as np
 
 from .annotations import frame_edges
+
+_HEADER_KNOWS_THE_END = ("matroska,webm", "flv")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,10 +52,8 @@ class FrameIndex:
         Size of the picture in pixels.
     codec : str
         Name of the codec.
-    header_frames : int
-        Frames that the container's header promises; 0 if it says nothing.
-    num_packets : int
-        Packets in the file, those not shown included.
+    cut_short : str
+        What shows that the file has lost its end; empty if nothing does.
     """
 
     pts: np.ndarray
@@ -64,8 +65,7 @@ class FrameIndex:
     width: int
     height: int
     codec: str
-    header_frames: int
-    num_packets: int
+    cut_short: str
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -115,11 +115,6 @@ class FrameIndex:
         """Frames per second: one over the median frame interval (1 for a single frame)."""
         return 1.0 / float(np.median(np.diff(self.edges)))
 
-    @property
-    def is_cut_short(self) -> bool:
-        """Whether the header promises more frames than the file holds."""
-        return self.num_packets < self.header_frames
-
 
 def open_container(path: Path, *, genpts: bool = False) -> av.container.InputContainer:
     """Open a video file, with one clear error for everything that can be wrong with it.
@@ -161,8 +156,10 @@ def open_container(path: Path, *, genpts: bool = False) -> av.container.InputCon
 class _Packet(NamedTuple):
     pts: int | None
     dts: int | None
+    duration: int
     is_keyframe: bool
     is_discard: bool
+    is_corrupt: bool
 
 
 def _packets(path: Path, container: av.container.InputContainer) -> list[_Packet]:
@@ -171,10 +168,46 @@ def _packets(path: Path, container: av.container.InputContainer) -> list[_Packet
     try:
         for p in container.demux(container.streams.video[0]):
             if p.size:  # not the flush packet at the end
-                packets.append(_Packet(p.pts, p.dts, bool(p.is_keyframe), bool(p.is_discard)))
+                packets.append(_Packet(p.pts, p.dts, p.duration or 0, p.is_keyframe, p.is_discard, p.is_corrupt))
     except av.error.FFmpegError as error:
         raise ValueError(f"{path}: unreadable after {len(packets)} frames ({reason_of(error)})") from None
     return packets
+
+
+def _promised_seconds(container: av.container.InputContainer) -> float:
+    """When the first video stream ends by the header's word; 0 where the header does not know."""
+    if container.format.name not in _HEADER_KNOWS_THE_END:
+        return 0.0
+    tags = container.streams.video[0].metadata
+    tag = re.fullmatch(r"(\d+):(\d+):([\d.]+)", next((v for k, v in tags.items() if k.startswith("DURATION")), ""))
+    if tag:
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+    alone = len(container.streams) == 1  # else the end may be that of the sound
+    return (container.duration or 0) / av.time_base if alone else 0.0
+
+
+def _what_is_missing(
+    path: Path,
+    container_format: str,
+    promised: tuple[int, float],
+    packets: list[_Packet],
+    pts: np.ndarray,
+    time_base: Fraction,
+) -> str:
+    frames, seconds = promised
+    if len(packets) < frames:
+        return f"its header promises {frames} frames, the file holds {len(packets)}"
+    intervals = np.diff(pts) if len(pts) > 1 else np.ones(1)
+    shown_for = max(float(np.median(intervals)), packets[-1].duration)
+    end = float((pts[-1] + shown_for) * time_base)
+    tolerance = float(max(3 * np.median(intervals), intervals.max()) * time_base)
+    if end < seconds - tolerance:
+        return f"its header promises {seconds:.3f} s, the file ends at {end:.3f} s"
+    if packets[-1].is_corrupt:
+        return "its last frame is incomplete"
+    if container_format == "gif" and not path.read_bytes().rstrip(b"\0").endswith(b";"):
+        return "it lacks the byte that ends a gif"
+    return ""
 
 
 def _output_order(path: Path) -> np.ndarray:
@@ -247,7 +280,8 @@ def build_frame_index(path: str | Path) -> FrameIndex:
         stream = container.streams.video[0]
         if stream.time_base is None or not stream.width or not stream.height:
             raise ValueError(f"{path}: expected a picture size and a time base, the stream states none")
-        time_base, header_frames = Fraction(stream.time_base), stream.frames
+        time_base, container_format = Fraction(stream.time_base), container.format.name
+        promised = stream.frames, _promised_seconds(container)
         width, height, codec = stream.width, stream.height, stream.codec_context.name
         packets = _packets(path, container)
         if any(p.pts is None for p in packets):
@@ -289,6 +323,5 @@ def build_frame_index(path: str | Path) -> FrameIndex:
         width=width,
         height=height,
         codec=codec,
-        header_frames=header_frames,
-        num_packets=len(packets),
+        cut_short=_what_is_missing(path, container_format, promised, packets, pts, time_base),
     )

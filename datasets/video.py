@@ -53,10 +53,9 @@ class Video:
     def __init__(self, path: str | os.PathLike[str], *, allow_cut_short: bool = False) -> None:
         self.path = Path(path)
         self.index: FrameIndex = build_frame_index(self.path)
-        if self.index.is_cut_short and not allow_cut_short:
+        if self.index.cut_short and not allow_cut_short:
             raise ValueError(
-                f"{self.path}: cut short: its header promises {self.index.header_frames} frames, the file holds "
-                f"{self.index.num_packets}; allow it explicitly to use the part that is there"
+                f"{self.path}: cut short: {self.index.cut_short}; allow it explicitly to use the part that is there"
             )
         self._container: Any = None
         self._stream_of_frames: Iterator[tuple[int, Any]] | None = None

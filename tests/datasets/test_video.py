@@ -167,10 +167,51 @@ def test_cut_short_is_noticed(video_file, tmp_path):
     assert read_number(video[len(video) // 2]) == len(video) // 2
 
 
+def middle_of(path, packet):
+    """Where in the file the middle of a packet lies."""
+    with av.open(str(path)) as container:
+        return [p.pos + p.size // 2 for p in container.demux(video=0) if p.size][packet]
+
+
+CUT = {
+    "a.mkv": (r"its header promises 8\.000 s, the file ends at \d\.\d+ s", {"options": {"bf": "3", "g": "12"}}),
+    "b.webm": (r"its header promises 8\.000 s, the file ends at", {"codec": "libvpx-vp9", "options": {"g": "12"}}),
+    "c.flv": (r"its header promises 8\.\d+ s, the file ends at", {"options": {"bf": "0", "g": "12"}}),
+    "d.gif": (r"it lacks the byte that ends a gif", {"codec": "gif", "pix_fmt": "rgb8"}),
+    "e.mp4": (
+        r"its last frame is incomplete",
+        {"options": {"g": "12"}, "container_options": {"movflags": "frag_keyframe+empty_moov"}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_cut_short_without_a_frame_count_in_the_header(video_file, tmp_path, name):
+    message, options = CUT[name]
+    path = video_file(200, name, **options)
+    assert len(Video(path)) == 200
+    cut = tmp_path / f"cut-{name}"
+    cut.write_bytes(path.read_bytes()[: middle_of(path, 130)])
+    with pytest.raises(ValueError, match=rf"{cut.name}: cut short: {message}.*; allow it explicitly"):
+        Video(cut)
+    assert read_number(Video(cut, allow_cut_short=True)[20]) == 20
+
+
+@pytest.mark.parametrize("seconds", [0.5, 9.0])
+def test_sound_of_another_length_is_no_cut(tmp_path, seconds):
+    path = write_video(tmp_path / "sound.mkv", numbered_frames(50), sound_seconds=seconds)
+    assert len(Video(path)) == 50
+
+
+def test_late_start_and_long_last_frame_are_no_cut(tmp_path):
+    times = np.r_[np.arange(40) * 40, 5000] + 3000
+    path = write_video(tmp_path / "late.mkv", numbered_frames(41), times=times)
+    assert len(Video(path)) == 41
+
+
 def damaged(path, packet, count=300):
     """A copy of a video with some bytes of one packet overwritten."""
-    with av.open(str(path)) as container:
-        start = [p.pos + p.size // 2 for p in container.demux(video=0) if p.size][packet]
+    start = middle_of(path, packet)
     data = bytearray(path.read_bytes())
     data[start : start + count] = b"\xff" * count
     copy = path.with_name(f"damaged-{path.name}")

@@ -19,6 +19,7 @@ def write_video(
     times: np.ndarray | None = None,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
+    sound_seconds: float = 0.0,
 ) -> Path:
     """Encode uint8 frames (T, H, W, 3); ``times`` in ticks of 1/1000 s makes a variable rate."""
     with av.open(str(path), "w", options=container_options or {}) as container:
@@ -27,12 +28,19 @@ def write_video(
         stream.pix_fmt = pix_fmt
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
+        sound = container.add_stream("libopus", rate=48_000, layout="mono") if sound_seconds else None
         for k, picture in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             if times is not None:
                 frame.pts, frame.time_base = int(times[k]), Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+        if sound is not None:
+            for k in range(int(sound_seconds * 50)):
+                silence = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.float32), format="fltp", layout="mono")
+                silence.sample_rate, silence.pts, silence.time_base = 48_000, 960 * k, Fraction(1, 48_000)
+                container.mux(sound.encode(silence))
+            container.mux(sound.encode())
     return path
 
 
