@@ -1,7 +1,8 @@
-"""Reading and writing weights; nothing in a file is ever run.
+"""Reading and writing whole models; nothing in a file is ever run.
 
-Two formats: the official Flax ``.npz`` and our own ``.safetensors``, which carries its configuration. A file is
-checked as a whole (names, shapes, finite values) before the model is touched.
+Three layouts are read: the official Flax ``.npz``, that of ``transformers`` and our own, the latter two as
+``.safetensors``; ours carries its configuration. A file is checked as a whole (names, shapes, types, finite values)
+before the model is touched, and read one tensor at a time, so that memory peaks at the model and one tensor.
 
 Paper: Zhao et al., VideoPrism, ICML 2024 (arXiv 2402.13217); released weights: ``google/videoprism-*`` on the Hub.
 """
@@ -9,34 +10,63 @@ Paper: Zhao et al., VideoPrism, ICML 2024 (arXiv 2402.13217); released weights: 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
-import zipfile
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
-from .config import PRESETS, VideoEncoderConfig
-from .flax_names import flax_name, flax_shape, from_flax
+from .classifier import VideoClassifier
+from .config import PRESETS, VideoClassifierConfig, VideoEncoderConfig, VideoTextConfig
+from .layouts import TRANSFORMERS_BUFFERS, Entry, LayoutName, Model, layout
 from .model import VideoEncoder
+from .video_text import VideoTextModel
+from .weights_file import WeightsFile, open_weights
 
-FORMAT = "behavior_prism video encoder 1"
+FORMAT = "behavior_prism weights 2"
+_KINDS: dict[str, tuple[type[Model], type[VideoEncoderConfig]]] = {
+    "VideoEncoder": (VideoEncoder, VideoEncoderConfig),
+    "VideoTextModel": (VideoTextModel, VideoTextConfig),
+    "VideoClassifier": (VideoClassifier, VideoClassifierConfig),
+}
 
 
-def load_flax_checkpoint(path: str | Path, model: VideoEncoder) -> None:
-    """Load an official Flax checkpoint into a model of the same sizes.
+def build(config: VideoEncoderConfig, *, empty: bool = True) -> Model:
+    """Build the model that belongs to a configuration.
+
+    Parameters
+    ----------
+    config : VideoEncoderConfig, VideoTextConfig or VideoClassifierConfig
+        Sizes.
+    empty : bool
+        Without memory (on the meta device): filling the large ones takes seconds and is a waste before loading.
+
+    Returns
+    -------
+    VideoEncoder, VideoTextModel or VideoClassifier
+
+    Examples
+    --------
+    >>> from behavior_prism.encoder import preset
+    >>> type(build(preset("lvt-tiny").config)).__name__
+    'VideoTextModel'
+    """
+    kind = next(model for model, sizes in _KINDS.values() if type(config) is sizes)
+    with torch.device("meta" if empty else "cpu"):
+        return kind(config)  # type: ignore[arg-type]
+
+
+def load_weights(path: str | Path, model: Model) -> None:
+    """Load a weights file of any layout into a model of the same sizes.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        ``.npz`` with ``params/...`` arrays, layers stacked or numbered.
-    model : VideoEncoder
+        Official Flax ``.npz`` (``params/...`` arrays, layers stacked or numbered), ``.safetensors`` of
+        ``transformers``, or one that :func:`save_encoder` wrote.
+    model : VideoEncoder, VideoTextModel or VideoClassifier
         Changed only if the whole file fits. One on the meta device gets its memory here, as float32 on the CPU.
 
     Raises
@@ -44,36 +74,67 @@ def load_flax_checkpoint(path: str | Path, model: VideoEncoder) -> None:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no such checkpoint: names missing or too many, wrong shapes, values that are not finite.
+        If it does not fit: names missing or too many, wrong shapes, values that are not finite.
 
     Examples
     --------
-    >>> load_flax_checkpoint("flax_base_f16r288_repeated.npz", model)  # doctest: +SKIP
+    >>> load_weights("flax_base_f16r288_repeated.npz", model)  # doctest: +SKIP
     """
-    path = Path(path)
-    found = _read_npz(path)
-    stacked = not any("/x_layers_0/" in name for name in found)
-    places = {ours: flax_name(ours, stacked=stacked) for ours in model.state_dict()}
-    problems = _problems(_flax_shapes(model, stacked), found)
-    if problems:
-        hint = ""
-        if any(name.startswith(("params/vision_encoder/", "params/text_encoder/")) for name in found):
-            hint = "; this looks like a video-text (LvT) checkpoint, not a video encoder"
-        raise ValueError(f"{path}: does not fit the model: {'; '.join(problems)}{hint}")
-    state = {}
-    for ours, (name, place) in places.items():
-        array = np.asarray(found[name] if place is None else found[name][place])
-        state[ours] = torch.from_numpy(np.array(from_flax(ours, array), order="C"))  # no views of the whole stack
-    _fill(model, state)
+    with open_weights(path) as file:
+        _load(file, model)
 
 
-def find_preset(path: str | Path) -> str:
-    """Tell which named size an official Flax checkpoint has.
+def load_model(path: str | Path) -> Model:
+    """Load a weights file whose sizes are known: our own, or an official or ``transformers`` one of a named size.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        ``.npz`` file.
+        ``.npz`` or ``.safetensors``.
+
+    Returns
+    -------
+    VideoEncoder, VideoTextModel or VideoClassifier
+        On the CPU, in evaluation mode.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing, of another kind, or does not fit its own configuration.
+
+    Examples
+    --------
+    >>> model = load_model("mice.safetensors")  # doctest: +SKIP
+    """
+    return read_model(path)[0]
+
+
+def read_model(path: str | Path) -> tuple[Model, bool]:
+    """Load a model and whether its weights were learned, see :func:`load_model`.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A weights file.
+
+    Returns
+    -------
+    (VideoEncoder or VideoTextModel or VideoClassifier, bool)
+    """
+    with open_weights(path) as file:
+        config, trained = _own_config(file) if _layout_of(file) == "ours" else (_find_config(file), True)
+        model = build(config)
+        _load(file, model)
+    return model.eval(), trained
+
+
+def find_preset(path: str | Path) -> str:
+    """Tell which named size an official or ``transformers`` checkpoint has.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        ``.npz`` or ``.safetensors``.
 
     Returns
     -------
@@ -92,67 +153,121 @@ def find_preset(path: str | Path) -> str:
     >>> find_preset("flax_base_f16r288_repeated.npz")  # doctest: +SKIP
     'base'
     """
-    shapes = {name: tuple(array.shape) for name, array in _read_npz(Path(path)).items()}
-    kernel = shapes.get("params/patch_projection/linear/kernel")
-    frames = shapes.get("params/temporal_pos_emb/emb_var")
-    for name, size in PRESETS.items():
-        c = size.config
-        own = (c.patch_size * c.patch_size * 3, c.model_dim), (c.pos_emb_shape[0], c.model_dim)
-        if (kernel, frames) == own:
-            return name
+    with open_weights(path) as file:
+        return _find_preset(file)
+
+
+def _find_preset(file: WeightsFile) -> str:
+    name = _layout_of(file)
+    if name == "ours":
+        raise ValueError(f"{file.path}: expected an official or transformers file; this one says its sizes itself")
+    for known, size in PRESETS.items():
+        expected = {entry.theirs: entry.full_shape for entry in _entries(build(size.config), name, quiet=True)}
+        if expected and all(file.shapes.get(theirs) == shape for theirs, shape in expected.items()):
+            return known
+    marks = {
+        n: s for n, s in file.shapes.items() if n.endswith(("patch_projection/linear/kernel", "projection.weight"))
+    }
+    seen = ", ".join(f"{n} {s}" for n, s in itertools.islice(marks.items(), 2)) or f"{len(file.shapes)} other tensors"
     raise ValueError(
-        f"{path}: expected a video encoder of one of the sizes {sorted(PRESETS)}, got patch projection {kernel} and "
-        f"temporal positions {frames}; for another size use load_flax_checkpoint with a model of that size"
+        f"{file.path}: expected the weights of one of the sizes {sorted(PRESETS)}, got {seen}; "
+        "for another size use load_weights with a model of that size"
     )
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray | Tensor]:
-    """Read all arrays; floats come as float32 tensors, whatever else is there as it is."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    if not zipfile.is_zipfile(path):  # numpy's own messages speak of pickles and context managers here
-        raise ValueError(f"{path}: expected an .npz file, got something else or part of one")
-    found: dict[str, np.ndarray | Tensor] = {}
+def _find_config(file: WeightsFile) -> VideoEncoderConfig:
+    return PRESETS[_find_preset(file)].config
+
+
+def _own_config(file: WeightsFile) -> tuple[VideoEncoderConfig, bool]:
     try:
-        with np.load(path, allow_pickle=False) as file, np.errstate(over="ignore"):
-            for name in file.files:
-                array = np.asarray(file[name])
-                is_float = array.dtype.kind == "f"
-                found[name] = torch.from_numpy(np.asarray(array, dtype=np.float32)) if is_float else array
-    except (ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: expected an .npz file of plain arrays ({error})") from None
-    return found
+        sizes = _KINDS[file.metadata["model"]][1]
+        return sizes(**json.loads(file.metadata["config"])), {"true": True, "false": False}[file.metadata["trained"]]
+    except (KeyError, TypeError, ValueError) as error:  # a broken JSON text is a ValueError
+        raise ValueError(f"{file.path}: expected the sizes of a model in the file's metadata ({error})") from None
 
 
-def _flax_shapes(model: VideoEncoder, stacked: bool) -> dict[str, tuple[int, ...]]:
-    config = model.config
-    expected: dict[str, tuple[int, ...]] = {}
-    for ours, value in model.state_dict().items():
-        name, place = flax_name(ours, stacked=stacked)
-        one = flax_shape(ours, tuple(value.shape), config)
-        depth = config.num_spatial_layers if ours.startswith("spatial") else config.num_temporal_layers
-        expected[name] = one if place is None else (depth, *one)
-    return expected
+def _layout_of(file: WeightsFile) -> str:
+    if file.path.suffix != ".safetensors":
+        return "flax unrolled" if any("/x_layers_0/" in name for name in file.shapes) else "flax"
+    if any("patch_embeddings.projection" in name for name in file.shapes):
+        return "transformers"
+    if file.metadata.get("format") != FORMAT:
+        raise ValueError(f"{file.path}: expected {FORMAT!r}, got {file.metadata.get('format')!r}")
+    return "ours"
 
 
-def _problems(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, np.ndarray | Tensor]) -> list[str]:
-    """List all that keeps the found tensors from being the expected ones."""
+def _entries(model: Model, name: str, *, quiet: bool = False) -> list[Entry]:
+    if name == "ours":
+        return [Entry(n, slice(None), n, None, 1, tuple(p.shape), "as it is") for n, p in model.named_parameters()]
+    names: dict[str, LayoutName] = {"flax": "flax", "flax unrolled": "flax unrolled", "transformers": "transformers"}
+    try:
+        return layout(model, names[name])
+    except ValueError:
+        if quiet:
+            return []
+        raise
+
+
+def _load(file: WeightsFile, model: Model) -> None:
+    entries = _entries(model, _layout_of(file))
+    problems = _problems(file, entries) or _values_that_are_not_finite(file, entries)
+    if problems:
+        raise ValueError(f"{file.path}: does not fit the model: {'; '.join(problems)}{_hint(file, model)}")
+    if next(model.parameters()).is_meta:
+        model.to_empty(device="cpu")
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for theirs, group in _by_tensor(entries):
+            value = file.read(theirs)
+            for entry in group:
+                rows = parameters[entry.ours][entry.rows]
+                rows.copy_(entry.to_ours(value if entry.layer is None else value[entry.layer], rows))
+
+
+def _by_tensor(entries: list[Entry]) -> list[tuple[str, list[Entry]]]:
+    """Entries that share a tensor (layers of a stack) together, so that it is read once."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.theirs, []).append(entry)
+    return list(groups.items())
+
+
+def _problems(file: WeightsFile, entries: list[Entry]) -> list[str]:
+    """What can be told without reading a tensor."""
+    expected = {entry.theirs: entry.full_shape for entry in entries}
     problems = []
-    if missing := sorted(set(expected) - set(found)):
+    if missing := sorted(set(expected) - set(file.shapes)):
         problems.append(f"missing {_some(missing)}")
-    if surplus := sorted(set(found) - set(expected)):
+    if surplus := sorted(set(file.shapes) - set(expected) - set(TRANSFORMERS_BUFFERS)):
         problems.append(f"not expected {_some(surplus)}")
     for name, shape in expected.items():
-        value = found.get(name)
-        if value is None:
+        if name not in file.shapes:
             continue
-        if tuple(value.shape) != shape:
-            problems.append(f"{name}: expected shape {shape}, got {tuple(value.shape)}")
-        elif not isinstance(value, Tensor) or not value.is_floating_point():
-            problems.append(f"{name}: expected floats, got {value.dtype}")
-        elif not bool(value.isfinite().all()):
-            problems.append(f"{name}: holds values that are not finite")
+        if file.shapes[name] != shape:
+            problems.append(f"{name}: expected shape {shape}, got {file.shapes[name]}")
+        elif not file.is_float(name):
+            problems.append(f"{name}: expected floats, got {file.dtypes[name]}")
+    if len(problems) > 5:
+        problems = [*problems[:5], f"and {len(problems) - 5} more problems"]
     return problems
+
+
+def _values_that_are_not_finite(file: WeightsFile, entries: list[Entry]) -> list[str]:
+    names = dict.fromkeys(entry.theirs for entry in entries)
+    return [f"{name}: holds values that are not finite" for name in names if not bool(file.read(name).isfinite().all())]
+
+
+def _hint(file: WeightsFile, model: Model) -> str:
+    marks = {
+        "VideoTextModel": ("text_encoder", "text_model."),
+        "VideoClassifier": ("atten_pooler", "classifier."),
+    }
+    kinds = {"VideoTextModel": "a video-text (LvT) checkpoint", "VideoClassifier": "a classifier's checkpoint"}
+    for kind, names in marks.items():
+        if type(model).__name__ != kind and any(mark in name for name in file.shapes for mark in names):
+            return f"; this looks like {kinds[kind]}, not a {type(model).__name__}'s"
+    return ""
 
 
 def _some(names: list[str], limit: int = 3) -> str:
@@ -160,19 +275,14 @@ def _some(names: list[str], limit: int = 3) -> str:
     return ", ".join(names[:limit]) + more
 
 
-def _fill(model: VideoEncoder, state: Mapping[str, Tensor]) -> None:
-    # copying into a model without memory would do nothing, silently
-    model.load_state_dict(state, assign=model.spatial_pos_emb.is_meta)
-
-
-def save_encoder(path: str | Path, model: VideoEncoder, *, trained: bool = True, overwrite: bool = False) -> Path:
+def save_encoder(path: str | Path, model: Model, *, trained: bool = True, overwrite: bool = False) -> Path:
     """Write a model to ``.safetensors`` with its configuration.
 
     Parameters
     ----------
     path : str or pathlib.Path
         File to make, through a temporary name.
-    model : VideoEncoder
+    model : VideoEncoder, VideoTextModel or VideoClassifier
         What to write.
     trained : bool
         Whether its weights were learned. The file keeps this: say False for a model that was only initialised, or its
@@ -202,6 +312,7 @@ def save_encoder(path: str | Path, model: VideoEncoder, *, trained: bool = True,
         raise FileExistsError(f"{path}: exists already; choose another name or overwrite it explicitly")
     metadata = {
         "format": FORMAT,
+        "model": type(model).__name__,
         "config": json.dumps(dataclasses.asdict(model.config)),
         "trained": "true" if trained else "false",
     }
@@ -213,65 +324,3 @@ def save_encoder(path: str | Path, model: VideoEncoder, *, trained: bool = True,
     finally:
         temporary.unlink(missing_ok=True)
     return path
-
-
-def load_safetensors(path: str | Path) -> VideoEncoder:
-    """Load a model that :func:`save_encoder` wrote.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        A ``.safetensors`` file.
-
-    Returns
-    -------
-    VideoEncoder
-        On the CPU, in the type it was saved in.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the file is missing, of another kind, or does not fit its own configuration.
-
-    Examples
-    --------
-    >>> model = load_safetensors("mice.safetensors")  # doctest: +SKIP
-    """
-    return read_safetensors(path)[0]
-
-
-def read_safetensors(path: str | Path) -> tuple[VideoEncoder, bool]:
-    """Load a model and whether its weights were learned, see :func:`load_safetensors`.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        A ``.safetensors`` file.
-
-    Returns
-    -------
-    (VideoEncoder, bool)
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: expected a .safetensors file ({error})") from None
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path}: expected {FORMAT!r}, got {metadata.get('format')!r}")
-    try:
-        config = VideoEncoderConfig(**json.loads(metadata["config"]))
-        trained = {"true": True, "false": False}[metadata["trained"]]
-    except (KeyError, TypeError, ValueError) as error:  # a broken JSON text is a ValueError
-        raise ValueError(f"{path}: expected the sizes of an encoder in the file's metadata ({error})") from None
-    with torch.device("meta"):
-        model = VideoEncoder(config)
-    expected = {name: tuple(p.shape) for name, p in model.state_dict().items()}
-    if problems := _problems(expected, state):
-        raise ValueError(f"{path}: does not fit its configuration: {'; '.join(problems)}")
-    _fill(model, state)
-    return model, trained

@@ -1,7 +1,7 @@
-"""One door to a ready encoder: by name or by file.
+"""One door to a ready encoder: by name, by file, or from the Hub.
 
-Paper: Zhao et al., VideoPrism, ICML 2024 (arXiv 2402.13217). Without a weights file the weights are random, of a fixed
-seed, and the loaded encoder says so.
+Paper: Zhao et al., VideoPrism, ICML 2024 (arXiv 2402.13217). Where no weights were released, or none are wanted, they
+are random, of a fixed seed, and the loaded encoder says so.
 """
 
 from __future__ import annotations
@@ -9,14 +9,22 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from .checkpoints import find_preset, load_flax_checkpoint, read_safetensors
+from .checkpoints import build, load_weights, read_model
 from .config import PRESETS, preset
+from .hub import fetch_weights, find_release
+from .layouts import Model
 from .model import VideoEncoder
+from .preprocess import preprocess_frames
+from .tokenizer import Tokenizer, find_tokenizer
+from .transformer import Block
+from .video_text import VideoTextModel
 
 SEED = 0
 
@@ -32,7 +40,7 @@ class LoadedEncoder:
     name : str
         Name of its size.
     weights_id : str
-        SHA-256 (hex) over sizes and all parameters, see :func:`hash_parameters`.
+        SHA-256 (hex) over sizes and all parameters of ``model``, see :func:`hash_parameters`.
     trained : bool
         Whether the weights were learned.
     num_frames : int
@@ -41,6 +49,10 @@ class LoadedEncoder:
         Height and width of a frame in pixels.
     notice : str
         What a user must know about these weights; empty if nothing.
+    video_text : VideoTextModel, optional
+        The whole model, if ``model`` is the video encoder of an LvT one.
+    tokenizer : Tokenizer, optional
+        Of its texts, if one was found or given.
     """
 
     model: VideoEncoder
@@ -50,6 +62,8 @@ class LoadedEncoder:
     num_frames: int
     image_size: tuple[int, int]
     notice: str = ""
+    video_text: VideoTextModel | None = None
+    tokenizer: Tokenizer | None = None
 
     @property
     def device(self) -> torch.device:
@@ -59,7 +73,85 @@ class LoadedEncoder:
     @property
     def dtype(self) -> torch.dtype:
         """Type of its parameters."""
-        return self.model.patch_projection.weight.dtype
+        return self.model.temporal_pos_emb.dtype
+
+    def preprocess(self, frames: Tensor) -> Tensor:
+        """Bring frames of a camera to what this encoder takes, see :func:`preprocess_frames`.
+
+        Parameters
+        ----------
+        frames : torch.Tensor or numpy.ndarray
+            uint8 RGB, shape (T, H, W, 3).
+
+        Returns
+        -------
+        torch.Tensor
+            float32 in [0, 1], shape (T, height, width, 3), on the model's device.
+        """
+        return preprocess_frames(frames, self.image_size).to(self.device)
+
+    @torch.no_grad()
+    def encode_video(self, video_BTHWC: Tensor, *, normalize: bool = True) -> Tensor:
+        """Embed clips in the space of texts.
+
+        Parameters
+        ----------
+        video_BTHWC : torch.Tensor
+            Floats in [0, 1], shape (B, T, H, W, 3).
+        normalize : bool
+            Bring embeddings to length one.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape (B, D).
+
+        Raises
+        ------
+        ValueError
+            If this is no video-text model, or the video is wrong.
+        """
+        out = self._video_text().forward(video_BTHWC.to(self.device), normalize=normalize)
+        assert out.video_embeddings is not None
+        return out.video_embeddings
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str], *, normalize: bool = True) -> Tensor:
+        """Embed sentences in the space of clips.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            At most 64 tokens each; see :func:`fill_templates` for names of behaviours.
+        normalize : bool
+            Bring embeddings to length one.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape (S, D).
+
+        Raises
+        ------
+        ValueError
+            If this is no video-text model, it has no tokenizer, or a text is empty or too long.
+        """
+        model = self._video_text()
+        if self.tokenizer is None:
+            raise ValueError(
+                "no tokenizer was found beside the weights; give its file as load_encoder(..., tokenizer=...), "
+                "or get it with `behavior-prism weights fetch lvt-base`"
+            )
+        token_ids, paddings = self.tokenizer(texts)
+        token_ids, paddings = token_ids.to(self.device), paddings.to(self.device)
+        out = model(text_token_ids=token_ids, text_paddings=paddings, normalize=normalize)
+        assert out.text_embeddings is not None
+        return out.text_embeddings
+
+    def _video_text(self) -> VideoTextModel:
+        if self.video_text is None:
+            raise ValueError(f"encoder {self.name!r} knows no texts; load a video-text one such as 'lvt-base'")
+        return self.video_text
 
     def describe(self) -> str:
         """Say in one line what this encoder is.
@@ -71,7 +163,7 @@ class LoadedEncoder:
         Examples
         --------
         >>> load_encoder("tiny", device="cpu").describe()
-        'tiny (random, untrained), 4.1 M parameters, clips of 8 x 96x96, cpu float32, weights 9bd80810c770'
+        'tiny (random, untrained), 4.1 M parameters, clips of 8 x 96x96, cpu float32, weights fc639f6f1a96'
         """
         height, width = self.image_size
         millions = sum(p.numel() for p in self.model.parameters()) / 1e6
@@ -85,24 +177,32 @@ class LoadedEncoder:
 def load_encoder(
     name_or_path: str | Path = "tiny",
     *,
-    weights: str | Path | None = None,
+    weights: str | Path | None = "auto",
+    tokenizer: str | Path | None = None,
     device: str = "auto",
     dtype: torch.dtype | None = None,
+    compile: bool = False,
 ) -> LoadedEncoder:
     """Get an encoder, ready to extract features.
 
     Parameters
     ----------
     name_or_path : str or pathlib.Path
-        ``tiny``, ``base``, ``large``, ``giant`` (with or without ``videoprism-``), or a weights file: the official
-        ``.npz`` of a named size, or a ``.safetensors`` that :func:`save_encoder` wrote.
-    weights : str or pathlib.Path, optional
-        Official ``.npz`` or our ``.safetensors`` for a named size. Without it the weights are a fixed-seed random
-        initialisation, and :attr:`LoadedEncoder.notice` says so.
+        ``tiny``, ``base``, ``large``, ``giant`` or one of these behind ``lvt-`` (with or without ``videoprism-``); a
+        weights file (official ``.npz``, ``.safetensors`` of ``transformers`` or of :func:`save_encoder`); or a
+        repository of the Hub, ``owner/name[@revision][:file]``.
+    weights : str, pathlib.Path or None
+        ``"auto"``: the released weights of that name, fetched at first use; where none were released (``tiny``,
+        ``giant``), random ones. A file for a named size. None: random, of a fixed seed. Random weights are said aloud
+        by :attr:`LoadedEncoder.notice`.
+    tokenizer : str or pathlib.Path, optional
+        SentencePiece file of a video-text model; looked for beside the weights by default.
     device : str
         ``"auto"`` takes CUDA, then MPS, then the CPU.
     dtype : torch.dtype, optional
         Type of the parameters, float32 by default.
+    compile : bool
+        Compile the layers with ``torch.compile`` (needs a C++ compiler; the first call takes up to a minute).
 
     Returns
     -------
@@ -111,75 +211,110 @@ def load_encoder(
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such size or file, or the file does not fit.
+        If there is no such size or file, the file does not fit, or weights cannot be fetched.
 
     Examples
     --------
     >>> load_encoder("tiny").trained
     False
     """
-    name = str(name_or_path)
-    if name.endswith((".npz", ".safetensors")) and weights is None:
-        name, weights = "", name
-    elif name.endswith((".npz", ".safetensors")):
-        raise ValueError(f"expected one weights file, got {name} and {weights}")
-    else:
-        preset(name)  # a wrong name is told before any file is read
-        name = name.removeprefix("videoprism-")
     if dtype is not None and not dtype.is_floating_point:
         raise ValueError(f"dtype: expected a type of floats, got {dtype}")
-    if weights is None:
+    name, file = _find(str(name_or_path), weights)
+    if file is None:
         model, trained = _random(name), False
     else:
-        model, trained, name = _load_weights(Path(weights), name)
+        model, trained, name = _load_file(file, name)
     notice = ""
     if not trained:
-        of_seed = "" if weights is not None else f" (seed {SEED})"
+        of_seed = "" if file is not None else f" (seed {SEED})"
         notice = (
             f"encoder {name!r} has random, untrained weights{of_seed}: its features were not learned from video; "
             "take scores as a floor, not as what VideoPrism can do"
         )
-    frames, image_size = _clip_shape(model, name)
+    video_text = model if isinstance(model, VideoTextModel) else None
+    video = model.vision_encoder if isinstance(model, VideoTextModel) else model
+    if not isinstance(video, VideoEncoder):
+        raise ValueError(f"{file}: expected a video encoder or a video-text model, got a {type(model).__name__}")
+    frames, image_size = _clip_shape(video, name)
+    weights_id = hash_parameters(video)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    weights_id = hash_parameters(model)
     model = model.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
+    if compile:
+        compile_layers(model)
     return LoadedEncoder(
-        model=model,
+        model=video,
         name=name,
         weights_id=weights_id,
         trained=trained,
         num_frames=frames,
         image_size=image_size,
         notice=notice,
+        video_text=video_text,
+        tokenizer=_find_tokenizer(video_text, tokenizer, file),
     )
 
 
-def _empty(name: str) -> VideoEncoder:
-    """A model without memory: the large ones would take seconds to fill with numbers that nobody wants."""
-    with torch.device("meta"):
-        return VideoEncoder(preset(name).config)
+def compile_layers(model: Model) -> None:
+    """Compile every transformer layer by itself: all of a tower share what is compiled, so that it takes seconds.
+
+    Parameters
+    ----------
+    model : VideoEncoder, VideoTextModel or VideoClassifier
+        Changed in place; its parameters stay what they are.
+    """
+    for module in model.modules():
+        if isinstance(module, Block):
+            module.compile(dynamic=False)
 
 
-def _random(name: str) -> VideoEncoder:
-    model = _empty(name).to_empty(device="cpu")
+def _find(name: str, weights: str | Path | None) -> tuple[str, Path | None]:
+    """Name of the size (empty if the file decides it) and the file (None for random weights)."""
+    if name.endswith((".npz", ".safetensors")) and ":" not in name:
+        if weights not in ("auto", None):
+            raise ValueError(f"expected one weights file, got {name} and {weights}")
+        return "", Path(name)
+    release = find_release(name)
+    size = release.size or "" if release is not None and "/" in name else name.removeprefix("videoprism-")
+    if "/" not in name:
+        preset(name)  # a wrong name is told before any file is read
+    if weights is None:
+        if not size:
+            raise ValueError(f"{name}: expected the name of a size for random weights, one of {sorted(PRESETS)}")
+        return size, None
+    if weights != "auto":
+        return size, Path(weights)
+    return size, None if release is None else fetch_weights(release)
+
+
+def _random(name: str) -> Model:
+    model = build(preset(name).config).to_empty(device="cpu")
     model.init_weights(SEED)
     return model
 
 
-def _load_weights(path: Path, name: str) -> tuple[VideoEncoder, bool, str]:
+def _load_file(path: Path, name: str) -> tuple[Model, bool, str]:
     """Read a file; an empty name stands for the size that the file has."""
-    if path.suffix == ".safetensors":
-        model, trained = read_safetensors(path)
-        if name and model.config != PRESETS[name].config:
-            raise ValueError(f"{path}: expected weights of the size {name!r}, got {model.config}")
-        # the size's name where it has one, so that renaming a file does not make other features of it
-        known = [other for other, size in PRESETS.items() if size.config == model.config]
-        return model, trained, known[0] if known else path.stem
-    name = name or find_preset(path)
-    model = _empty(name)
-    load_flax_checkpoint(path, model)
-    return model, True, name
+    if name and path.suffix == ".npz":
+        model = build(preset(name).config)
+        load_weights(path, model)
+        return model, True, name
+    model, trained = read_model(path)
+    if name and model.config != PRESETS[name].config:
+        raise ValueError(f"{path}: expected weights of the size {name!r}, got {model.config}")
+    # the size's name where it has one, so that renaming a file does not make other features of it
+    known = [other for other, size in PRESETS.items() if size.config == model.config]
+    return model, trained, known[0] if known else path.stem
+
+
+def _find_tokenizer(model: VideoTextModel | None, given: str | Path | None, weights: Path | None) -> Tokenizer | None:
+    if model is None:
+        if given is not None:
+            raise ValueError(f"tokenizer: expected a video-text model for {given}, got a video encoder alone")
+        return None
+    found = Path(given) if given is not None else find_tokenizer(weights) if weights is not None else None
+    return None if found is None else Tokenizer(found, model.config.vocabulary_size)
 
 
 def _clip_shape(model: VideoEncoder, name: str) -> tuple[int, tuple[int, int]]:
@@ -189,12 +324,12 @@ def _clip_shape(model: VideoEncoder, name: str) -> tuple[int, tuple[int, int]]:
     return frames, (rows * model.config.patch_size, cols * model.config.patch_size)
 
 
-def hash_parameters(model: VideoEncoder) -> str:
+def hash_parameters(model: Model) -> str:
     """Tell one encoder from another by what decides its outputs.
 
     Parameters
     ----------
-    model : VideoEncoder
+    model : VideoEncoder, VideoTextModel or VideoClassifier
         Its sizes (the logit cap and the heads leave no trace in the parameters), then its parameters as little-endian
         float32 in the order of their names.
 
@@ -206,7 +341,7 @@ def hash_parameters(model: VideoEncoder) -> str:
     Examples
     --------
     >>> hash_parameters(load_encoder("tiny", device="cpu").model)[:12]
-    '9bd80810c770'
+    'fc639f6f1a96'
     """
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(model.config), sort_keys=True).encode())
     for name, value in sorted(model.state_dict().items()):

@@ -11,13 +11,14 @@ Shapes: B clips, T frames, H and W pixels, C colours, N tokens of a frame (rows 
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .config import VideoEncoderConfig
+from .initialise import initialise, names_without_decay
 from .transformer import LayerNorm, Transformer
 
 
@@ -43,6 +44,8 @@ class VideoEncoder(nn.Module):
     ----------
     config : VideoEncoderConfig
         Sizes.
+    init : bool
+        Fill the parameters with random numbers; False for a part of a larger model, which does that itself.
 
     Examples
     --------
@@ -53,7 +56,7 @@ class VideoEncoder(nn.Module):
     torch.Size([1, 8, 64, 192])
     """
 
-    def __init__(self, config: VideoEncoderConfig) -> None:
+    def __init__(self, config: VideoEncoderConfig, *, init: bool = True) -> None:
         super().__init__()
         self.config = config
         c = config
@@ -67,36 +70,47 @@ class VideoEncoder(nn.Module):
             c.num_temporal_layers, c.model_dim, c.num_heads, c.mlp_dim, c.atten_logit_cap
         )
         self.temporal_ln = LayerNorm(c.model_dim)
-        if self.spatial_pos_emb.device.type != "meta":
+        if init and self.spatial_pos_emb.device.type != "meta":
             self.init_weights()
 
-    @torch.no_grad()
     def init_weights(self, seed: int = 0) -> None:
-        """Initialise as the official code does: LeCun normal, biases and LayerNorm scales 0.
-
-        Fan-in is counted as jax counts it on the official arrays: the length for position embeddings, and channels
-        times heads for the projections of the attention, whose arrays are (channels, heads, channels of a head).
+        """Initialise as the official code does, see :mod:`behavior_prism.encoder.initialise`.
 
         Parameters
         ----------
         seed : int
-            Seed of the one random generator, on the CPU: the same numbers with any number of threads.
+            The same numbers for the same seed, with any number of threads.
 
         Examples
         --------
         >>> model = VideoEncoder(preset("tiny").config)  # doctest: +SKIP
         >>> model.init_weights(seed=1)  # doctest: +SKIP
         """
-        generator = torch.Generator().manual_seed(seed)
-        for name, parameter in self.named_parameters():
-            if name.endswith((".bias", ".scale")):
-                parameter.zero_()
-            elif name.endswith("pos_emb"):
-                _fill_lecun_normal(parameter, parameter.shape[0], generator)
-            elif ".self_attention." in name:
-                _fill_lecun_normal(parameter, self.config.model_dim * self.config.num_heads, generator)
-            else:
-                _fill_lecun_normal(parameter, parameter.shape[1], generator)
+        initialise(self, self.config.num_heads, seed)
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Keep only the inputs of layers for the way back and compute the rest again: less memory, a third more time.
+
+        Parameters
+        ----------
+        enable : bool
+            On or off.
+        """
+        self.spatial_encoder.grad_checkpointing = self.temporal_encoder.grad_checkpointing = enable
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters that weight decay should leave alone: biases, LayerNorm scales, position embeddings.
+
+        Returns
+        -------
+        set of str
+
+        Examples
+        --------
+        >>> "spatial_pos_emb" in VideoEncoder(preset("tiny").config).no_weight_decay()
+        True
+        """
+        return names_without_decay(self)
 
     def grid_size(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of tokens of a frame.
@@ -179,16 +193,15 @@ class VideoEncoder(nn.Module):
         ValueError
             If the shape, the type or the range of values is wrong.
         """
-        rows, cols = self._check_video(frames)
-        lead = tuple(frames.shape[:-3])
-        n, p = rows * cols, self.config.patch_size
-        patches = frames.reshape(-1, rows, p, cols, p, 3).transpose(2, 3).reshape(-1, n, p * p * 3)
-        x = self.patch_projection(patches.to(self.patch_projection.weight.dtype)) + self._spatial_positions(rows, cols)
+        x = self._spatial_input(frames)
+        lead, n = tuple(frames.shape[:-3]), x.shape[1]
         paddings = self._check_paddings(frame_paddings, lead, x)
         x = self.spatial_encoder(x, None if paddings is None else paddings.reshape(-1, 1).expand(-1, n))
         return self.spatial_ln(x).view(*lead, n, -1)
 
-    def forward_temporal(self, spatial_BTND: Tensor, frame_paddings_BT: Tensor | None = None) -> Tensor:
+    def forward_temporal(
+        self, spatial_BTND: Tensor, frame_paddings_BT: Tensor | None = None, keep: slice | None = None
+    ) -> Tensor:
         """The second tower: every place across the frames.
 
         Parameters
@@ -197,17 +210,87 @@ class VideoEncoder(nn.Module):
             From :meth:`forward_spatial`, shape (B, T, N, D).
         frame_paddings_BT : torch.Tensor or None
             1 where a frame is padding, shape (B, T).
+        keep : slice, optional
+            Frames whose tokens are wanted. The last layer computes only these: same numbers, less work.
 
         Returns
         -------
         torch.Tensor
-            Shape (B, T, N, D).
+            Shape (B, T, N, D), or fewer frames with ``keep``.
 
         Raises
         ------
         ValueError
-            If the shape is wrong.
+            If the shape is wrong, or ``keep`` leaves no frame.
         """
+        x, paddings = self._temporal_input(spatial_BTND, frame_paddings_BT)
+        b, t, n, d = spatial_BTND.shape
+        if keep is not None and not range(t)[keep]:
+            raise ValueError(f"keep: expected a slice that leaves some of the {t} frames, got {keep}")
+        return self.temporal_ln(self.temporal_encoder(x, paddings, keep)).view(b, n, -1, d).transpose(1, 2)
+
+    def forward_intermediates(
+        self, video_BTHWC: Tensor, indices: Sequence[int] | None = None, *, norm: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Encode clips and give what layers inside make.
+
+        Parameters
+        ----------
+        video_BTHWC : torch.Tensor
+            As in :meth:`forward`.
+        indices : sequence of int, optional
+            Layers wanted, counted through both towers, the spatial one first; negative ones from the end. All by
+            default.
+        norm : bool
+            Apply the tower's last LayerNorm to each.
+
+        Returns
+        -------
+        tokens : torch.Tensor
+            As from :meth:`forward`, shape (B, T, N, D).
+        intermediates : list of torch.Tensor
+            One per index, shape (B, T, N, D).
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer, or the video is wrong.
+
+        Examples
+        --------
+        >>> model = VideoEncoder(preset("tiny").config)
+        >>> tokens, (first, last) = model.forward_intermediates(torch.rand(1, 2, 24, 24, 3), [0, -1])
+        >>> first.shape
+        torch.Size([1, 2, 4, 192])
+        """
+        depth = self.config.num_spatial_layers + self.config.num_temporal_layers
+        wanted = range(depth) if indices is None else list(indices)
+        if wrong := [i for i in wanted if not -depth <= i < depth]:
+            raise ValueError(f"indices: expected layers from {-depth} to {depth - 1}, got {wrong[0]}")
+        if video_BTHWC.ndim != 5:
+            raise ValueError(f"expected video of shape (B, T, H, W, 3), got {tuple(video_BTHWC.shape)}")
+        x = self._spatial_input(video_BTHWC)
+        b, t = video_BTHWC.shape[:2]
+        n, d = x.shape[1:]
+        spatial = self.spatial_encoder.forward_intermediates(x)
+        x, _ = self._temporal_input(self.spatial_ln(spatial[-1]).view(b, t, n, d), None)
+        temporal = self.temporal_encoder.forward_intermediates(x)
+        tokens = self.temporal_ln(temporal[-1]).view(b, n, t, d).transpose(1, 2)
+        outputs = [(self.spatial_ln(y) if norm else y).view(b, t, n, d) for y in spatial]
+        outputs += [(self.temporal_ln(y) if norm else y).view(b, n, t, d).transpose(1, 2) for y in temporal]
+        return tokens, [outputs[i] for i in wanted]
+
+    def _spatial_input(self, frames: Tensor) -> Tensor:
+        """Patches, projected and with positions: (frames, N, D)."""
+        rows, cols = self._check_video(frames)
+        n, p = rows * cols, self.config.patch_size
+        patches = frames.reshape(-1, rows, p, cols, p, 3).transpose(2, 3).reshape(-1, n, p * p * 3)
+        return self.patch_projection(patches.to(self.patch_projection.weight.dtype)) + self._spatial_positions(
+            rows, cols
+        )
+
+    def _temporal_input(self, spatial_BTND: Tensor, frame_paddings_BT: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Tokens by place with positions, (B * N, T, D), and their paddings."""
         if spatial_BTND.ndim != 4 or spatial_BTND.shape[-1] != self.config.model_dim or 0 in spatial_BTND.shape:
             raise ValueError(
                 f"expected spatial tokens of shape (B, T, N, {self.config.model_dim}), got {tuple(spatial_BTND.shape)}"
@@ -218,8 +301,7 @@ class VideoEncoder(nn.Module):
         x = spatial_BTND.to(self.temporal_pos_emb.dtype).transpose(1, 2).reshape(b * n, t, d)
         x = x + self._temporal_positions(t)
         paddings = self._check_paddings(frame_paddings_BT, (b, t), x)
-        x = self.temporal_encoder(x, None if paddings is None else paddings.repeat_interleave(n, dim=0))
-        return self.temporal_ln(x).view(b, n, t, d).transpose(1, 2)
+        return x, None if paddings is None else paddings.repeat_interleave(n, dim=0)
 
     @staticmethod
     def pool(tokens_BTND: Tensor) -> Tensor:
@@ -244,7 +326,13 @@ class VideoEncoder(nn.Module):
             raise ValueError(f"expected at least one clip of one frame, got shape {tuple(video.shape)}")
         if not video.is_floating_point():
             raise ValueError(f"expected video as floats in [0, 1], got {video.dtype}: divide by 255 first")
+        if video.device != self.patch_projection.weight.device:
+            raise ValueError(
+                f"expected video on {self.patch_projection.weight.device} as the model, got {video.device}"
+            )
         grid = self.grid_size(video.shape[-3], video.shape[-2])
+        if torch.compiler.is_compiling():  # looking at values would break the graph
+            return grid
         low, high = (float(v) for v in video.aminmax())
         if not (low >= -1e-3 and high <= 1 + 1e-3):  # false for NaN too; resizing may overshoot by rounding
             raise ValueError(f"expected values in [0, 1], got {low:g} to {high:g}")
@@ -256,7 +344,7 @@ class VideoEncoder(nn.Module):
             return None
         if tuple(paddings.shape) != shape:
             raise ValueError(f"expected frame_paddings of shape {shape}, got {tuple(paddings.shape)}")
-        if not bool(((paddings == 0) | (paddings == 1)).all()):
+        if not torch.compiler.is_compiling() and not bool(((paddings == 0) | (paddings == 1)).all()):
             raise ValueError("expected frame_paddings of 0 (frame) and 1 (padding) only, got other values")
         return paddings.to(like)
 
@@ -274,16 +362,6 @@ class VideoEncoder(nn.Module):
         if frames == own_frames:
             return self.temporal_pos_emb
         return resize_matrix(own_frames, frames).to(self.temporal_pos_emb) @ self.temporal_pos_emb
-
-
-def _fill_lecun_normal(parameter: Tensor, fan_in: int, generator: torch.Generator) -> None:
-    """Normal numbers of variance ``1 / fan_in``, truncated at two deviations as jax does."""
-    # By the inverse of the distribution function: no rejection loop, so the count of random numbers is fixed.
-    edge = math.erf(math.sqrt(2.0))
-    uniform = torch.rand(parameter.shape, generator=generator, dtype=torch.float64) * (2 * edge) - edge
-    # erfinv differs in its last bits between processors; whole multiples of 2**-20 do not, and are exact in float32
-    unit = (torch.erfinv(uniform) * (math.sqrt(2.0) * 2**20)).round() / 2**20
-    parameter.copy_(unit.float() * (fan_in**-0.5 / 0.87962566103423978))  # 0.8796: deviation left after truncation
 
 
 def resize_matrix(size: int, new_size: int) -> Tensor:

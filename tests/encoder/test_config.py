@@ -48,7 +48,7 @@ def test_unknown_preset_is_told():
         ({"pos_emb_shape": 8}, "expected three positive numbers, got 8"),
         ({"atten_logit_cap": -1.0}, "atten_logit_cap: .*got -1"),
         ({"atten_logit_cap": float("nan")}, "atten_logit_cap: .*got nan"),
-        ({"norm_policy": "primer_hybrid"}, "norm_policy: expected 'pre' .*got 'primer_hybrid'"),
+        ({"norm_policy": "primer_hybrid"}, "norm_policy: expected 'pre', got 'primer_hybrid'"),
     ],
 )
 def test_bad_sizes_are_refused(change, message):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from behavior_prism.encoder import PRESETS, VideoEncoder, VideoEncoderConfig, load_flax_checkpoint, preset
+from behavior_prism.encoder import PRESETS, VideoEncoder, VideoEncoderConfig, load_weights, preset
 from behavior_prism.encoder.model import resize_matrix
 
 pytestmark = pytest.mark.torch
@@ -46,7 +46,7 @@ def test_agrees_with_the_official_outputs(reference, name, case):
     settings = json.loads((reference / f"{name}.json").read_text())["config"]
     settings.pop("scan")
     model = VideoEncoder(VideoEncoderConfig(**settings)).eval()
-    load_flax_checkpoint(reference / f"{name}_weights.npz", model)
+    load_weights(reference / f"{name}_weights.npz", model)
     with np.load(reference / f"{name}_io.npz") as io:
         video = torch.from_numpy(io[f"{case}/video"])
         paddings = torch.from_numpy(io[f"{case}/frame_paddings"]) if f"{case}/frame_paddings" in io else None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from behavior_prism.encoder import VideoEncoder, VideoEncoderConfig, load_flax_checkpoint
+from behavior_prism.encoder import VideoEncoder, VideoEncoderConfig, load_weights
 
 pytestmark = [pytest.mark.torch, pytest.mark.shared]
 
@@ -20,7 +20,7 @@ def load(folder, name, **changes):
     config = json.loads((folder / f"{name}.json").read_text())["config"]
     config.pop("scan")
     model = VideoEncoder(dataclasses.replace(VideoEncoderConfig(**config), **changes)).eval().requires_grad_(False)
-    load_flax_checkpoint(folder / f"{name}_weights.npz", model)
+    load_weights(folder / f"{name}_weights.npz", model)
     return model
 
 
@@ -75,4 +75,4 @@ def test_the_bounds_see_missing_paddings(reference_dir):
 def test_video_text_checkpoint_is_refused_by_name(reference_dir):
     model = load(reference_dir, "encoder_scan")
     with pytest.raises(ValueError, match=r"clip_weights\.npz.*video-text \(LvT\)"):
-        load_flax_checkpoint(reference_dir / "clip_weights.npz", model)
+        load_weights(reference_dir / "clip_weights.npz", model)

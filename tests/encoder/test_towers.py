@@ -5,8 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from behavior_prism.encoder import PRESETS, VideoEncoder, transformer
-from behavior_prism.encoder.attention import capped_attention
+from behavior_prism.encoder import PRESETS, VideoEncoder, compile_layers, transformer
 from behavior_prism.encoder.model import resize_matrix
 
 pytestmark = pytest.mark.torch
@@ -87,15 +86,15 @@ def test_pool_is_the_mean_over_frames_and_places(small, rand):
 def test_large_batches_in_parts_give_the_same(small, rand, monkeypatch):
     video, paddings = rand(3, 5, 24, 24, 3), torch.tensor([[0, 0, 0, 0, 1], [0, 0, 0, 0, 0], [0, 1, 1, 1, 1]])
     calls = []
-    run = transformer.Transformer._all_layers
+    run = transformer.Transformer._run
     monkeypatch.setattr(
-        transformer.Transformer, "_all_layers", lambda self, x, p: (calls.append(len(x)), run(self, x, p))[1]
+        transformer.Transformer, "_run", lambda self, x, *rest: (calls.append(len(x)), run(self, x, *rest))[1]
     )
     with torch.no_grad():
         whole = small(video, paddings)
         assert calls == [15, 48]
         calls.clear()
-        monkeypatch.setattr(transformer, "MAX_ELEMENTS", 4 * 16 * 4 * 16)
+        monkeypatch.setattr(transformer, "MAX_ELEMENTS_CPU", 4 * 16 * 4 * 16)
         assert close(small(video, paddings), whole)
     assert len(calls) > 4 and sum(calls) == 15 + 48
 
@@ -179,24 +178,6 @@ def test_wrong_spatial_tokens_are_refused(small):
 # parts
 
 
-def test_attention_caps_before_it_masks():
-    generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(1, 1, 3, 4, generator=generator) * 3 for _ in range(3))
-    paddings = torch.tensor([[0.0, 0.0, 1.0]])
-    out = capped_attention(q, k, v, cap=0.7, key_paddings_BN=paddings)
-    for row in range(3):
-        logits = [0.7 * torch.tanh(q[0, 0, row] @ k[0, 0, j] / 0.7) for j in range(2)]
-        weights = torch.stack(logits).softmax(0)
-        assert close(out[0, 0, row], weights[0] * v[0, 0, 0] + weights[1] * v[0, 0, 1])
-
-
-def test_attention_is_the_same_with_gradients():
-    generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(2, 3, 5, 4, generator=generator) for _ in range(3))
-    plain = capped_attention(q, k, v, cap=0.5, key_paddings_BN=None)
-    assert torch.equal(plain, capped_attention(q.requires_grad_(), k, v, cap=0.5, key_paddings_BN=None))
-
-
 def test_resize_weights():
     assert resize_matrix(4, 4).equal(torch.eye(4))
     assert resize_matrix(1, 5).equal(torch.ones(5, 1))
@@ -212,6 +193,65 @@ def test_resize_weights_agree_with_torch(size, new):
     assert close(resize_matrix(size, new), theirs, 1e-6)
 
 
+@pytest.mark.parametrize("keep", [slice(0, 2), slice(2, 4), slice(1, 5), slice(4, 5)])
+def test_last_layer_computes_only_the_frames_that_are_kept(small, rand, keep):
+    spatial, paddings = rand(2, 5, 16, 24), torch.tensor([[0, 0, 0, 0, 1], [0, 0, 0, 0, 0]])
+    whole = small.forward_temporal(spatial, paddings)
+    lengths = []
+    small.temporal_encoder.layers[-1].ff_layer.register_forward_hook(lambda m, x, y: lengths.append(y.shape[1]))
+    part = small.forward_temporal(spatial, paddings, keep=keep)
+    assert close(part, whole[:, keep])
+    assert lengths == [keep.stop - keep.start]
+    with pytest.raises(ValueError, match="leaves some of the 5 frames"):
+        small.forward_temporal(spatial, keep=slice(5, 9))
+
+
+def test_intermediates_are_what_the_layers_make(small, rand):
+    video = rand(2, 3, 12, 24, 3)
+    tokens, layers = small.forward_intermediates(video)
+    assert close(tokens, small(video)) and len(layers) == 4
+    assert all(layer.shape == (2, 3, 8, 24) for layer in layers)
+    _, (second, last) = small.forward_intermediates(video, [1, -1], norm=True)
+    assert close(second, small.forward_spatial(video)) and close(last, tokens)
+    with pytest.raises(ValueError, match="layers from -4 to 3, got 4"):
+        small.forward_intermediates(video, [4])
+    with pytest.raises(ValueError, match=r"\(B, T, H, W, 3\)"):
+        small.forward_intermediates(video[0])
+
+
+def test_gradient_checkpointing_changes_no_gradient(small, rand):
+    video, gradients = rand(1, 3, 24, 24, 3), []
+    for enable in (False, True):
+        small.set_grad_checkpointing(enable)
+        small.requires_grad_(True).zero_grad()
+        runs = []
+        hook = small.spatial_encoder.layers[0].register_forward_pre_hook(lambda m, x, runs=runs: runs.append(1))
+        small(video).square().sum().backward()
+        hook.remove()
+        assert len(runs) == (2 if enable else 1)
+        gradients.append([p.grad.clone() for p in small.parameters()])
+    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(*gradients, strict=True))
+
+
+def test_weight_decay_is_for_matrices(small):
+    without = small.no_weight_decay()
+    assert {"spatial_pos_emb", "temporal_pos_emb", "spatial_ln.scale", "patch_projection.bias"} <= without
+    decayed = {n: p for n, p in small.named_parameters() if n not in without}
+    assert all(n.endswith("weight") and p.ndim == 2 for n, p in decayed.items()) and len(decayed) == 1 + 4 * 4
+
+
+@pytest.mark.slow
+def test_compiled_layers_give_the_same(small, rand):
+    video = rand(2, 4, 24, 24, 3)
+    with torch.no_grad():
+        expected = small(video)
+        compile_layers(small)
+        assert close(small(video), expected, 1e-5)
+    small.requires_grad_(True)
+    small(video).square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in small.parameters())
+
+
 # initialisation
 
 
@@ -221,7 +261,7 @@ def test_initialisation_is_lecun_normal_as_counted_by_jax():
         "patch_projection.weight": 12 * 12 * 3,
         "spatial_pos_emb": 64,
         "temporal_pos_emb": 8,
-        "spatial_encoder.layers.0.self_attention.query.weight": 192 * 3,
+        "spatial_encoder.layers.0.self_attention.qkv.weight": 192 * 3,
         "spatial_encoder.layers.4.self_attention.post.weight": 192 * 3,
         "temporal_encoder.layers.3.ff_layer.ffn_layer1.weight": 192,
         "temporal_encoder.layers.3.ff_layer.ffn_layer2.weight": 768,
