@@ -12,6 +12,8 @@ import xarray as xr
 
 from behavior_prism.schemas import log_operation, validate_tracks
 
+from .annotations import frame_edges
+
 _LEGACY_DIMS = {"keypoints": "keypoint", "individuals": "individual"}
 
 
@@ -24,9 +26,11 @@ def load_tracks(path: str | Path, *, times: np.ndarray | None = None, fps: float
         ``.nc`` (movement's netCDF) or a format that sleap-io reads and that holds several frames
         (``.slp``, SLEAP analysis ``.h5``, ...).
     times : numpy.ndarray, optional
-        Time of every frame of the video [s]. The tracks are laid on this axis; frames without a pose are NaN.
+        Time of every frame of the video [s]. The tracks are laid on this axis, each pose on the frame nearest to its
+        own time or frame number; frames without a pose are NaN.
     fps : float, optional
-        Frames per second, if there are no times; without either, time is the frame number in seconds at 1 fps.
+        Frames per second, if there are no times and the file counts frames; without either, time is what the file
+        says.
 
     Returns
     -------
@@ -37,7 +41,7 @@ def load_tracks(path: str | Path, *, times: np.ndarray | None = None, fps: float
     Raises
     ------
     FileNotFoundError, ValueError
-        If the file is missing, cannot be read, or has poses past the last frame.
+        If the file is missing, cannot be read, or has poses that fall on no frame or two that fall on one.
     """
     path = Path(path)
     if not path.exists():
@@ -47,26 +51,55 @@ def load_tracks(path: str | Path, *, times: np.ndarray | None = None, fps: float
     else:
         analysis = _from_sleap_analysis(path) if path.suffix == ".h5" else None
         tracks = _from_sleap_io(path) if analysis is None else analysis
-    num_frames = tracks.sizes["time"]
     if times is not None:
-        if num_frames > len(times):
-            raise ValueError(f"{path}: poses for {num_frames} frames, but the video has {len(times)}")
-        tracks = tracks.pad(time=(0, len(times) - num_frames), constant_values=np.nan)
-        tracks = tracks.assign_coords(time=np.asarray(times, dtype=np.float64))
+        tracks = _on_frames(tracks, np.asarray(times, dtype=np.float64), path)
         tracks.attrs["time_unit"] = "seconds"
-    elif fps is not None:
-        tracks = tracks.assign_coords(time=np.arange(num_frames) / fps)
+    elif fps is not None and tracks.attrs.get("time_unit") == "frames":
+        tracks = tracks.assign_coords(time=tracks["time"] / fps)
         tracks.attrs |= {"fps": float(fps), "time_unit": "seconds"}
     return validate_tracks(tracks)
 
 
+def _on_frames(tracks: xr.Dataset, times: np.ndarray, path: Path) -> xr.Dataset:
+    """Lay the poses on the frames of the video by the file's own time, which may begin and end anywhere in it."""
+    own = tracks["time"].values.astype(np.float64)
+    lasts = np.diff(frame_edges(times))
+    if tracks.attrs.get("time_unit") == "frames":
+        frame = np.rint(own).astype(np.int64)
+        off = np.abs(own - frame)
+    elif len(own) == len(times) and abs(own[0] - times[0]) <= lasts[0] / 2:
+        frame, off = np.arange(len(own)), np.zeros(len(own))  # a pose for every frame, whatever rate they were given
+    else:
+        frame = np.searchsorted(times[:-1] + lasts[:-1] / 2, own)
+        off = np.abs(own - times[frame]) / lasts[frame]
+    if len(own) and frame[-1] >= len(times):
+        raise ValueError(f"{path}: poses for {frame[-1] + 1} frames, but the video has {len(times)}")
+    wrong = np.flatnonzero((off > 0.5) | (frame < 0))
+    if len(wrong):
+        raise ValueError(
+            f"{path}: expected poses at the times of frames ({times[0]:g} s to {times[-1]:g} s), "
+            f"got one at {own[wrong[0]]:g}, {off[wrong[0]]:.3g} frames off the nearest"
+        )
+    twice = np.flatnonzero(np.diff(frame) == 0)
+    if len(twice):
+        raise ValueError(
+            f"{path}: expected one pose per frame, those at {own[twice[0]]:g} and {own[twice[0] + 1]:g} s both fall on "
+            f"frame {frame[twice[0]]}; is their frame rate that of the video?"
+        )
+    return tracks.assign_coords(time=frame).reindex(time=np.arange(len(times))).assign_coords(time=times)
+
+
 def _from_netcdf(path: Path) -> xr.Dataset:
     try:
-        with xr.open_dataset(path, engine="h5netcdf") as dataset:
+        with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
             dataset = dataset.load()
     except OSError as error:
         raise ValueError(f"{path}: not a netCDF file ({error})") from None
-    return dataset.rename({old: new for old, new in _LEGACY_DIMS.items() if old in dataset.dims})
+    dataset = dataset.rename({old: new for old, new in _LEGACY_DIMS.items() if old in dataset.dims})
+    try:
+        return validate_tracks(dataset)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _from_sleap_analysis(path: Path) -> xr.Dataset | None:

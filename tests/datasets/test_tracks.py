@@ -59,6 +59,53 @@ def test_netcdf_with_the_old_plural_dims(slp_file, tmp_path):
     xr.testing.assert_allclose(load_tracks(tmp_path / "old.nc"), tracks)
 
 
+def test_a_part_lies_where_its_own_time_says(slp_file, tmp_path):
+    times = np.arange(10) / 20
+    whole = load_tracks(slp_file, times=times)
+    part = whole.isel(time=slice(2, 4))
+    part.to_netcdf(tmp_path / "seconds.nc", engine="h5netcdf")
+    counted = part.assign_coords(time=[2, 3]).assign_attrs(time_unit="frames")
+    counted.to_netcdf(tmp_path / "frames.nc", engine="h5netcdf")
+    for name in ("seconds.nc", "frames.nc"):
+        laid = load_tracks(tmp_path / name, times=times)
+        np.testing.assert_array_equal(laid.time, times)
+        np.testing.assert_array_equal(laid.position[2:4], whole.position[2:4])
+        assert bool(laid.position[[0, 1, 4, 5, 6, 7, 8, 9]].isnull().all())
+    np.testing.assert_allclose(load_tracks(tmp_path / "frames.nc", fps=20).time, times[2:4])
+    np.testing.assert_allclose(load_tracks(tmp_path / "seconds.nc", fps=20).time, times[2:4])
+
+
+def test_a_pose_for_every_frame_needs_no_times(slp_file, tmp_path):
+    load_tracks(slp_file, fps=20).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    uneven = np.array([0, 0.04, 0.05, 0.3])
+    np.testing.assert_array_equal(load_tracks(tmp_path / "a.nc", times=uneven).time, uneven)
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ([0.1, 0.15, 0.2, 0.6], r"got one at 0\.6, 3 frames off the nearest"),
+        ([-0.2, 0.15, 0.2, 0.25], r"got one at -0\.2, 4 frames off the nearest"),
+        ([0.1, 0.11, 0.2, 0.25], r"those at 0\.1 and 0\.11 s both fall on frame 2; is their frame rate"),
+    ],
+)
+def test_poses_between_frames(slp_file, tmp_path, own, message):
+    load_tracks(slp_file).assign_coords(time=own).assign_attrs(time_unit="seconds").to_netcdf(
+        tmp_path / "odd.nc", engine="h5netcdf"
+    )
+    with pytest.raises(ValueError, match=rf"odd\.nc: expected .*{message}"):
+        load_tracks(tmp_path / "odd.nc", times=np.arange(10) / 20)
+
+
+def test_netcdf_that_lacks_something(slp_file, tmp_path):
+    tracks = load_tracks(slp_file)
+    tracks.drop_vars("time").to_netcdf(tmp_path / "timeless.nc", engine="h5netcdf")
+    tracks.isel(time=0, drop=True).to_netcdf(tmp_path / "still.nc", engine="h5netcdf")
+    for name, message in (("timeless", "expected a 'time' coordinate"), ("still", "expected the dimensions")):
+        with pytest.raises(ValueError, match=rf"{name}\.nc: tracks: .*{message}"):
+            load_tracks(tmp_path / f"{name}.nc", times=np.arange(10) / 20)
+
+
 def test_bad_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file"):
         load_tracks(tmp_path / "no.slp")
