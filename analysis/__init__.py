@@ -10,20 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .crossval import cross_validate_by_recording
-    from .design import TrainingSet, consensus, design_matrix, labels_for, stack_recordings
+    from .design import (
+        TrainingSet,
+        consensus,
+        design_matrix,
+        labels_for,
+        missed_bouts,
+        sampled_part,
+        stack_recordings,
+        video_fingerprint,
+    )
     from .embedding import compute_embedding, plot_embedding
     from .ethogram import behavior_colors, plot_ethogram
-    from .extraction import extract_features, feature_spec
+    from .extraction import check_grid, extract_features, feature_spec
     from .metrics import evaluate_predictions
     from .predictions import (
+        check_predictions_place,
         on_all_frames,
         open_predictions,
         predict,
         predictions_to_annotations,
-        sampled_part,
         save_predictions,
     )
-    from .probe import LinearProbe, load_probe, save_probe
+    from .probe import LinearProbe, check_probe_place, load_probe, save_probe
     from .report import Section, write_report
     from .store import open_features, read_attrs
 
@@ -33,21 +42,26 @@ _HOME_OF = {
     "consensus": "design",
     "design_matrix": "design",
     "labels_for": "design",
+    "missed_bouts": "design",
+    "sampled_part": "design",
+    "video_fingerprint": "design",
     "stack_recordings": "design",
     "compute_embedding": "embedding",
     "plot_embedding": "embedding",
     "behavior_colors": "ethogram",
     "plot_ethogram": "ethogram",
+    "check_grid": "extraction",
     "extract_features": "extraction",
     "feature_spec": "extraction",
     "evaluate_predictions": "metrics",
+    "check_predictions_place": "predictions",
     "on_all_frames": "predictions",
     "open_predictions": "predictions",
     "predict": "predictions",
     "predictions_to_annotations": "predictions",
-    "sampled_part": "predictions",
     "save_predictions": "predictions",
     "LinearProbe": "probe",
+    "check_probe_place": "probe",
     "load_probe": "probe",
     "save_probe": "probe",
     "Section": "report",
@@ -61,6 +75,9 @@ __all__ = [
     "Section",
     "TrainingSet",
     "behavior_colors",
+    "check_grid",
+    "check_predictions_place",
+    "check_probe_place",
     "compute_embedding",
     "consensus",
     "cross_validate_by_recording",
@@ -70,6 +87,7 @@ __all__ = [
     "feature_spec",
     "labels_for",
     "load_probe",
+    "missed_bouts",
     "on_all_frames",
     "open_features",
     "open_predictions",
@@ -82,6 +100,7 @@ __all__ = [
     "save_predictions",
     "save_probe",
     "stack_recordings",
+    "video_fingerprint",
     "write_report",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,6 +100,8 @@ def _over_time(values_TD: np.ndarray, used: np.ndarray, context: int) -> np.ndar
 def labels_for(features: xr.Dataset, annotations: Annotations, *, what: str = "labels") -> xr.DataArray:
     """Three-state labels on the sampled frames and individuals of a feature store.
 
+    A bout between two sampled frames leaves no trace in them: :func:`missed_bouts` counts these.
+
     Parameters
     ----------
     features : xarray.Dataset
@@ -147,6 +150,66 @@ def _pool_in_view(label: xr.DataArray) -> xr.DataArray:
     view = label.sel(individual=[WHOLE_VIEW])
     # of -1, 0 and 1 the larger one is what is known: present before absent before not scored
     return xr.DataArray(np.maximum(view, pooled)).transpose(*label.dims).astype(np.int8).rename("label")
+
+
+def missed_bouts(features: xr.Dataset, annotations: Annotations) -> int:
+    """How many bouts lie between two sampled frames, where nothing can be learned from them or judged by them.
+
+    Parameters
+    ----------
+    features : xarray.Dataset
+        As in :func:`labels_for`.
+    annotations : Annotations
+        Of this recording only.
+
+    Returns
+    -------
+    int
+        Bouts before and behind the sampled part are not counted.
+    """
+    sampled = features["frame"].values
+    part = sampled_part(features)
+    end = min(int(sampled[-1]) + part.get("step", 1), part.get("stop_frame", features.sizes["edge"] - 1))
+    start, stop = (annotations.bouts[name].to_numpy() for name in ("start_frame", "stop_frame"))
+    between = np.searchsorted(sampled, start) == np.searchsorted(sampled, stop)
+    return int((between & (start > sampled[0]) & (start < end)).sum())
+
+
+def sampled_part(store: xr.Dataset) -> dict[str, int]:
+    """How the frames of features or predictions were sampled.
+
+    Parameters
+    ----------
+    store : xarray.Dataset
+        The features or the predictions layout.
+
+    Returns
+    -------
+    dict of str to int
+        ``step`` and ``stop_frame``, as far as the store says.
+    """
+    settings = json.loads(store.attrs.get("settings", "{}"))
+    told = {**store.attrs, **settings}
+    if "frames" in settings:
+        told["stop_frame"] = settings["frames"][1]
+    return {name: int(told[name]) for name in ("step", "stop_frame") if name in told}
+
+
+def video_fingerprint(store: xr.Dataset) -> str:
+    """Fingerprint of the video that features or predictions were made of.
+
+    Parameters
+    ----------
+    store : xarray.Dataset
+        The features or the predictions layout.
+
+    Returns
+    -------
+    str
+        Empty where the store does not say.
+    """
+    settings = json.loads(store.attrs.get("settings", "{}"))
+    return str(settings.get("fingerprint", store.attrs.get("fingerprint", "")))
 
 
 def consensus(label: xr.DataArray) -> xr.DataArray:
@@ -209,7 +272,13 @@ def stack_recordings(
     Returns
     -------
     TrainingSet
+
+    Raises
+    ------
+    ValueError
+        If two of them are the same video under two names: one could be held out and the other one trained on.
     """
+    _refuse_copies(features)
     rows, label, names = [], [], []
     behaviors = tuple(str(b) for b in labels[0]["behavior"].values)
     for dataset, truth in zip(features, labels, strict=True):
@@ -221,3 +290,15 @@ def stack_recordings(
     return TrainingSet(
         rows=np.concatenate(rows), label=np.concatenate(label), recording=np.concatenate(names), behaviors=behaviors
     )
+
+
+def _refuse_copies(features: Sequence[xr.Dataset]) -> None:
+    names: dict[str, str] = {}
+    for store in features:
+        name, fingerprint = str(store.attrs["recording"]), video_fingerprint(store)
+        other = names.setdefault(fingerprint, name) if fingerprint else name
+        if other != name:
+            raise ValueError(
+                f"expected every video once, got the same one as {other!r} and {name!r}: "
+                "a score on one would be a score on frames that the probe was trained on"
+            )

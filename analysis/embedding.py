@@ -90,7 +90,7 @@ def plot_embedding(
     """
     figure = Figure(figsize=(5.2 * len(colorings), 4.2), layout="constrained")
     if title:
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(title, fontsize=10, parse_math=False)
     for k, (heading, names, colors) in enumerate(colorings):
         axes = figure.add_subplot(1, len(colorings), k + 1)
         names = np.asarray(names).astype(str)
@@ -109,12 +109,14 @@ def plot_embedding(
                 alpha=0.7,
                 label=name.replace("_", " "),
             )
-        axes.set_title(heading, loc="left", fontsize=10)
+        axes.set_title(heading, loc="left", fontsize=10, parse_math=False)
         axes.set_xlabel(f"{axis_name} 1")
         axes.set_ylabel(f"{axis_name} 2")
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[["top", "right"]].set_visible(False)
         if 0 < len(classes) <= 12:
-            axes.legend(fontsize=8, frameon=False, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5))
+            legend = axes.legend(fontsize=8, frameon=False, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5))
+            for text in legend.get_texts():  # names are taken as they are: a $ in one is no formula
+                text.set_parse_math(False)
     return figure

@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
 
-from behavior_prism.datasets.annotations import runs
+from behavior_prism.datasets.annotations import frame_edges, runs
 from behavior_prism.schemas import NOT_SCORED, PRESENT
 
 # Okabe and Ito's colours, told apart by colour-blind readers too, then matplotlib's own
@@ -82,7 +82,7 @@ def plot_ethogram(
     for label, offset, kind in lanes:
         name = individual if individual is not None else str(label["individual"].values[0])
         one = label.sel(individual=name).transpose("time", "behavior")
-        edges = _edges(one["time"].values)
+        edges = frame_edges(one["time"].values)
         for row, behavior in enumerate(behaviors):
             values = one.sel(behavior=behavior).values
             top = row + 0.1 + offset
@@ -97,10 +97,11 @@ def plot_ethogram(
     for row in range(1, len(behaviors)):
         axes.axhline(row, color="#d0d0d0", linewidth=0.5)
     axes.set_ylim(len(behaviors), 0)
-    axes.set_yticks(np.arange(len(behaviors)) + 0.5, [b.replace("_", " ") for b in behaviors])
-    axes.set_xlim(float(predicted["time"].values[0]), float(_edges(predicted["time"].values)[-1]))
+    # names are taken as they are: a $ in one is no formula
+    axes.set_yticks(np.arange(len(behaviors)) + 0.5, [b.replace("_", " ") for b in behaviors], parse_math=False)
+    axes.set_xlim(float(predicted["time"].values[0]), float(frame_edges(predicted["time"].values)[-1]))
     axes.set_xlabel("time [s]")
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_title(title, loc="left", fontsize=10, parse_math=False)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right"]].set_visible(False)
     if truth is not None:
@@ -111,11 +112,6 @@ def plot_ethogram(
         ]
         axes.legend(handles=handles, ncols=3, fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
     return figure
-
-
-def _edges(times: np.ndarray) -> np.ndarray:
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
-    return np.append(times, times[-1] + step)
 
 
 def _bars(mask: np.ndarray, edges: np.ndarray) -> list[tuple[float, float]]:

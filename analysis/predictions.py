@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from pathlib import Path
@@ -14,11 +15,12 @@ from behavior_prism.datasets import Annotations, from_dense
 from behavior_prism.files import atomic_write, refuse_existing
 from behavior_prism.schemas import NOT_SCORED, log_operation, validate_predictions
 
-from .design import design_matrix
+from .design import design_matrix, sampled_part, video_fingerprint
 from .probe import LinearProbe
 from .store import MARKER, read_attrs
 
 SPEC_FIELDS = ("encoder", "weights", "image_size", "resize", "length", "step", "stride", "grid")
+UNTRAINED = "random, untrained weights"
 
 
 def predict(probe: LinearProbe, card: dict[str, Any], features: xr.Dataset) -> xr.Dataset:
@@ -63,10 +65,9 @@ def predict(probe: LinearProbe, card: dict[str, Any], features: xr.Dataset) -> x
         **{k: features.attrs[k] for k in ("recording", "video", "fps", "encoder_notice")},
         "encoder_trained": features.attrs["encoder_trained"],
         "features_key": features.attrs["key"],
-        # what each sampled frame speaks for: needed to lay predictions on all frames
-        "step": int(settings["step"]),
-        "stop_frame": int(settings.get("frames", (0, features.sizes["edge"] - 1))[1]),
-        "probe": json.dumps({k: card[k] for k in ("kind", "behaviors", "recordings", "version")}),
+        "fingerprint": video_fingerprint(features),
+        **sampled_part(features),  # what each sampled frame speaks for
+        "probe": json.dumps(_about(card)),
     }
     out = xr.Dataset(
         {
@@ -83,6 +84,13 @@ def predict(probe: LinearProbe, card: dict[str, Any], features: xr.Dataset) -> x
         attrs=log_operation(attrs, "predict"),
     )
     return validate_predictions(out)
+
+
+def _about(card: dict[str, Any]) -> dict[str, Any]:
+    """What predictions must know of their probe: what it was trained on, and which one it was."""
+    kept = ("kind", "behaviors", "recordings", "fingerprints", "version")
+    own = hashlib.sha256(json.dumps(card, sort_keys=True, default=str).encode()).hexdigest()
+    return {**{k: card[k] for k in kept if k in card}, "id": own[:12]}
 
 
 def on_all_frames(
@@ -122,22 +130,6 @@ def on_all_frames(
     return out.where(keep, empty).astype(values.dtype)
 
 
-def sampled_part(predictions: xr.Dataset) -> dict[str, int]:
-    """How the frames of predictions were sampled, for :func:`on_all_frames`.
-
-    Parameters
-    ----------
-    predictions : xarray.Dataset
-        The predictions layout.
-
-    Returns
-    -------
-    dict of str to int
-        ``step`` and ``stop_frame``; empty for predictions that do not say.
-    """
-    return {name: int(predictions.attrs[name]) for name in ("step", "stop_frame") if name in predictions.attrs}
-
-
 def predictions_to_annotations(predictions: xr.Dataset) -> Annotations:
     """Bouts of predictions, on the frames of the video.
 
@@ -149,7 +141,8 @@ def predictions_to_annotations(predictions: xr.Dataset) -> Annotations:
     Returns
     -------
     Annotations
-        Scorer ``"probe"``; a column ``score`` holds the mean probability over each bout.
+        Scorer ``"probe"``; a column ``score`` holds the mean probability over each bout. Where the encoder has
+        random weights a column ``encoder`` says so in every row, so that a table cannot be parted from it.
     """
     validate_predictions(predictions)
     edges = predictions["edge_time"].values
@@ -164,8 +157,10 @@ def predictions_to_annotations(predictions: xr.Dataset) -> Annotations:
             ["individual", "behavior", "start_frame", "stop_frame"]
         ].itertuples(index=False)
     ]
-    bouts = annotations.bouts.assign(score=np.round(means, 4))
-    return Annotations(bouts=bouts, scored=annotations.scored, behaviors=annotations.behaviors)
+    bouts, scored = annotations.bouts.assign(score=np.round(means, 4)), annotations.scored
+    if not int(predictions.attrs.get("encoder_trained", 1)):
+        bouts, scored = bouts.assign(encoder=UNTRAINED), scored.assign(encoder=UNTRAINED)
+    return Annotations(bouts=bouts, scored=scored, behaviors=annotations.behaviors)
 
 
 def save_predictions(predictions: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> Path:

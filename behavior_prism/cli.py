@@ -88,7 +88,7 @@ def _progress() -> Iterator[Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # names of recordings may hold brackets
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("frames"),
@@ -104,6 +104,8 @@ def _progress() -> Iterator[Any]:
 
 
 def _finish(result: BatchResult) -> None:
+    for note in result.notes:
+        _notice(note)
     for path in result.done:
         _say(str(path))
     _list_failures(result.failed, len(result.failed) + len(result.done))
@@ -128,16 +130,17 @@ def print_table(table: pd.DataFrame, title: str = "") -> None:
         Written above.
     """
     from rich.table import Table
+    from rich.text import Text
 
     from behavior_prism.analysis.report import format_number
 
-    view = Table(title=title, title_justify="left", header_style="bold")
+    view = Table(title=Text(title), title_justify="left", header_style="bold")
     view.add_column("")
     for column in table.columns:
         short = str(column).replace("average_precision", "AP").replace("_", " ")
-        view.add_column(short, justify="right", no_wrap=True)
+        view.add_column(Text(short), justify="right", no_wrap=True)
     for name, row in zip(table.index, table.to_dict("records"), strict=True):
-        view.add_row(str(name), *(format_number(value) for value in row.values()))
+        view.add_row(Text(str(name)), *(format_number(value) for value in row.values()))
     out_console.print(view)
 
 
@@ -156,7 +159,15 @@ def _parse_frames(text: str | None) -> tuple[int, int] | None:
         start, stop = (int(n) for n in text.split(":"))
     except ValueError:
         raise ValueError(f"--frames: expected START:STOP such as 0:300, got {text!r}") from None
+    if start < 0 or stop <= start:
+        raise ValueError(f"--frames: expected START:STOP with 0 <= START < STOP, got {text!r}")
     return start, stop
+
+
+def _check_positive(**options: int | None) -> None:
+    for name, value in options.items():
+        if value is not None and value < 1:
+            raise ValueError(f"--{name}: expected a whole number from 1 on, got {value}")
 
 
 def _parse_regions(texts: list[str]) -> dict[str, tuple[int, int, int, int]]:
@@ -169,7 +180,10 @@ def _parse_regions(texts: list[str]) -> dict[str, tuple[int, int, int, int]]:
             raise ValueError(
                 f"--region: expected NAME=X,Y,WIDTH,HEIGHT such as well1=0,0,200,200, got {text!r}"
             ) from None
-        regions[name or f"region{len(regions) + 1}"] = (x, y, w, h)
+        name = name or f"region{len(regions) + 1}"
+        if name in regions:
+            raise ValueError(f"--region: expected every name once, got {name!r} twice")
+        regions[name] = (x, y, w, h)
     return regions
 
 
@@ -251,9 +265,14 @@ def extract(
     from behavior_prism.workflow import extract_files, plan_extraction
 
     def window(fps: float) -> WindowSpec:
-        spec = WindowSpec.for_rate(fps, length=length or loaded.num_frames)
-        return WindowSpec(length=spec.length, step=step or spec.step, stride=stride or spec.stride)
+        spec = WindowSpec.for_rate(fps, length=loaded.num_frames if length is None else length)
+        return WindowSpec(
+            length=spec.length,
+            step=spec.step if step is None else step,
+            stride=spec.stride if stride is None else stride,
+        )
 
+    _check_positive(length=length, step=step, stride=stride)
     rows_cols, boxes, part = _parse_grid(grid), _parse_regions(region or []), _parse_frames(frames)
     loaded = load_encoder(encoder, weights=weights)
     if loaded.notice:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
+from .files import atomic_write
 from .workflow import BOUTS_ENDING, FEATURES_ENDING, PREDICTIONS_ENDING, extract_files, predict_files, train_probe
 
 if TYPE_CHECKING:
@@ -77,12 +77,35 @@ def run_demo(
     FileExistsError
         If the folder is there and is not an earlier demo, or ``overwrite`` is not set.
     """
+    begun = time.monotonic()
+    out = Path(out)
+    _check_place(out, overwrite)
+    # in a folder of its own until it is whole: an earlier demo stays if this one fails
+    with atomic_write(out, overwrite=True) as folder:
+        names, scores = _fill(folder, arena, seconds, seed, say, progress)
+    return DemoResult(outputs=tuple(out / n for n in names), scores=scores, seconds=time.monotonic() - begun)
+
+
+def _check_place(out: Path, overwrite: bool) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not (out / MARKER).exists():
+            raise FileExistsError(f"{out}: exists already and is not an earlier demo; choose another --out")
+        if not overwrite:
+            raise FileExistsError(f"{out}: exists already; choose another --out or give --overwrite")
+
+
+def _fill(
+    out: Path,
+    arena: str,
+    seconds: float,
+    seed: int,
+    say: Callable[[str], None],
+    progress: Callable[[str], Callable[[int, int], None]] | None,
+) -> tuple[tuple[str, ...], Any]:
+    """Everything of the demo in one folder: names of the files to look at, and scores."""
     from behavior_prism.datasets import simulate_recording, write_recording
     from behavior_prism.encoder import load_encoder
 
-    begun = time.monotonic()
-    out = Path(out)
-    _make_room(out, overwrite)
     recordings, features, predictions = out / "recordings", out / "features", out / "predictions"
     report = progress or (lambda name: lambda done, of: None)
     videos: list[Path] = []
@@ -93,50 +116,33 @@ def run_demo(
         videos.append(Path(write_recording(one, recordings)["video"]))
         num_frames += one.num_frames
         bar(num_frames, one.num_frames * NUM_RECORDINGS)
+    (out / MARKER).write_text(json.dumps({"behavior_prism": __version__}) + "\n", encoding="utf-8")
     names = [v.stem for v in videos]
     labels = [recordings / f"{n}{BOUTS_ENDING}" for n in names]
 
     encoder = load_encoder("tiny")
-    if encoder.notice:
-        say(encoder.notice)
     stores = extract_files(videos, features, encoder, progress=progress).done
     _, _, notes = train_probe(stores[:NUM_TRAINING], labels[:NUM_TRAINING], out / "probe")
-    predicted = predict_files(out / "probe", stores[NUM_TRAINING:], predictions).done
-    for note in notes:
+    for note in dict.fromkeys([*([encoder.notice] if encoder.notice else []), *notes]):
         say(note)
-    outputs, scores = _write_results(out, predicted, labels, stores, names)
-    return DemoResult(outputs=outputs, scores=scores, seconds=time.monotonic() - begun)
-
-
-def _make_room(out: Path, overwrite: bool) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if not (out / MARKER).exists():
-            raise FileExistsError(f"{out}: exists already and is not an earlier demo; choose another --out")
-        if not overwrite:
-            raise FileExistsError(f"{out}: exists already; choose another --out or give --overwrite")
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MARKER).write_text(json.dumps({"behavior_prism": __version__}) + "\n", encoding="utf-8")
+    predicted = predict_files(out / "probe", stores[NUM_TRAINING:], predictions).done
+    return _write_results(out, predicted, labels, stores)
 
 
 def _write_results(
-    out: Path, predicted: list[Path], labels: list[Path], stores: list[Path], names: list[str]
-) -> tuple[tuple[Path, ...], Any]:
+    out: Path, predicted: list[Path], labels: list[Path], stores: list[Path]
+) -> tuple[tuple[str, ...], Any]:
     import pandas as pd
 
     from behavior_prism.reporting import ethogram_figure, report_files
 
-    test_labels = labels[NUM_TRAINING:]
-    report_path, scores, _ = report_files(
+    _, scores, _ = report_files(
         predicted, out / "report.html", labels=labels, features=stores, title="behavior_prism demo"
     )
-    assert scores is not None
     tables = [pd.read_csv(p.with_name(p.name.replace(PREDICTIONS_ENDING, BOUTS_ENDING))) for p in predicted]
-    bouts = out / "bouts.csv"
-    pd.concat(tables).to_csv(bouts, index=False)
-    ethogram = out / "ethogram.png"
-    ethogram_figure(predicted, test_labels).savefig(ethogram, dpi=150)
-    return (ethogram, bouts, report_path), scores
+    pd.concat(tables).to_csv(out / "bouts.csv", index=False)
+    ethogram_figure(predicted, labels[NUM_TRAINING:]).savefig(out / "ethogram.png", dpi=150)
+    return ("ethogram.png", "bouts.csv", "report.html"), scores
 
 
 __all__ = ["FEATURES_ENDING", "DemoResult", "run_demo"]

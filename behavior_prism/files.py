@@ -53,6 +53,8 @@ def atomic_write(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]
     ------
     FileExistsError
         If ``path`` is there and ``overwrite`` is not set, or a file would replace a folder or a folder a file.
+    ValueError
+        If ``path`` has no name of its own.
 
     Examples
     --------
@@ -60,6 +62,8 @@ def atomic_write(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]
     ...     table.to_csv(fresh)
     """
     path = Path(path)
+    if path.name in ("", ".."):
+        raise ValueError(f"{path}: expected the name of an output, got a folder to work in")
     refuse_existing(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")

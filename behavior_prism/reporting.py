@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from .workflow import load_labels, time_budget
+from .files import refuse_existing
+from .workflow import encoder_notices, find_labels, time_budget
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,7 +39,7 @@ def report_files(
     out : str or pathlib.Path
         The ``.html`` file to make.
     labels : sequence of str or pathlib.Path
-        Bout tables to judge the predictions by.
+        Bout tables to judge the predictions by; recordings that none of them speaks of are shown without scores.
     features : sequence of str or pathlib.Path
         Feature stores to map with PCA and UMAP, of these or further recordings; coloured by label where ``labels``
         speak of them, by prediction elsewhere.
@@ -57,47 +58,102 @@ def report_files(
         Metrics over all recordings that have labels.
     notes : list of str
         What had to be assumed.
+
+    Raises
+    ------
+    ValueError, OSError
+        If predictions are of different probes or of one recording twice, or labels speak of none of them.
     """
     from behavior_prism import analysis
 
     out = Path(out)
-    if out.exists() and not overwrite:
-        raise FileExistsError(f"{out}: exists already; choose another name or overwrite it explicitly")
-    stores = [analysis.open_predictions(p) for p in predictions]
+    refuse_existing(out, overwrite)
+    stores = _open_predictions(predictions)
     behaviors = [str(b) for b in stores[0]["behavior"].values]
-    for store in stores:
-        if [str(b) for b in store["behavior"].values] != behaviors:
-            raise ValueError(f"predictions of {store.attrs['recording']!r} have other behaviours than {behaviors}")
-    notes: list[str] = []
-    truth: list[xr.DataArray | None] = [None] * len(stores)
-    if labels:
-        annotations, notes = load_labels(labels, stores, behaviors=behaviors, ignore=ignore)
-        truth = [
-            analysis.labels_for(s, a, what=f"labels of {s.attrs['recording']}")
-            for s, a in zip(stores, annotations, strict=True)
-        ]
+    truth, notes = _truth(stores, labels, behaviors, ignore)
     scores, score_section = _scores(stores, truth, behaviors) if labels else (None, [])
     sections = [*score_section, *_ethograms(stores, truth), _budget(stores)]
     if features:
         sections += embedding_sections([analysis.open_features(f) for f in features], labels, behaviors, ignore)
     probe = json.loads(stores[0].attrs["probe"])
-    summary = (
-        f"{len(stores)} recordings, {len(behaviors)} behaviours; a {probe['kind']} probe trained on "
-        f"{len(probe['recordings'])} other recordings ({', '.join(probe['recordings'])})."
-    )
-    seen = sorted({str(s.attrs["recording"]) for s in stores} & set(probe["recordings"]))
+    seen = _trained_on(stores, probe)
     warnings = (
         [f"The probe was trained on {', '.join(seen)}: scores there say nothing about new recordings."] if seen else []
     )
-    notices = [*warnings, *(str(s.attrs["encoder_notice"]) for s in stores if s.attrs["encoder_notice"]), *notes]
+    summary = (
+        f"{_count(len(stores), 'recording')}, {_count(len(behaviors), 'behaviour')}; a {probe['kind']} probe trained "
+        f"on {_count(len(probe['recordings']), 'recording')} ({', '.join(probe['recordings'])})"
+        + (f", {_count(len(seen), 'of these', '')} among them." if seen else ", none of these among them.")
+    )
+    notices = [*warnings, *encoder_notices(stores), *notes]
     footer = (
         f"behavior_prism {probe['version']}; features {', '.join(str(s.attrs['features_key'])[:12] for s in stores)}"
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
     path = analysis.write_report(
         out, title, sections, summary=summary, notices=notices, footer=footer, overwrite=overwrite
     )
-    return path, scores, notes
+    return path, scores, [*warnings, *encoder_notices(stores), *notes]
+
+
+def _count(number: int, what: str, plural: str = "s") -> str:
+    return f"{number} {what}{'' if number == 1 else plural}"
+
+
+def _open_predictions(paths: Sequence[str | Path]) -> list[xr.Dataset]:
+    """Predictions that may stand in one report: one probe, every recording once."""
+    from behavior_prism import analysis
+
+    stores: list[xr.Dataset] = []
+    for path in paths:
+        store = analysis.open_predictions(path)
+        first = stores[0] if stores else store
+        name, behaviors = str(store.attrs["recording"]), [str(b) for b in first["behavior"].values]
+        if name in [str(s.attrs["recording"]) for s in stores]:
+            raise ValueError(f"{path}: expected every recording once, got {name!r} twice")
+        if [str(b) for b in store["behavior"].values] != behaviors:
+            raise ValueError(f"{path}: predictions of {name!r} have other behaviours than {behaviors}")
+        if json.loads(store.attrs["probe"]) != json.loads(first.attrs["probe"]):
+            raise ValueError(
+                f"{path}: expected predictions of one probe, but {name!r} and {first.attrs['recording']!r} were "
+                "predicted by different ones; report them apart"
+            )
+        stores.append(store)
+    return stores
+
+
+def _truth(
+    stores: Sequence[xr.Dataset], labels: Sequence[str | Path], behaviors: Sequence[str], ignore: Sequence[str]
+) -> tuple[list[xr.DataArray | None], list[str]]:
+    """Dense human labels of every store, None where there are none."""
+    from behavior_prism import analysis
+
+    if not labels:
+        return [None] * len(stores), []
+    annotations, notes = find_labels(labels, stores, behaviors=behaviors, ignore=ignore)
+    names = [str(s.attrs["recording"]) for s in stores]
+    bare = [name for name, a in zip(names, annotations, strict=True) if a is None]
+    if len(bare) == len(stores):
+        raise ValueError(f"expected labels of {', '.join(bare)}, the label files speak of none of them")
+    truth = [
+        None if a is None else analysis.labels_for(s, a, what=f"labels of {name}")
+        for s, a, name in zip(stores, annotations, names, strict=True)
+    ]
+    return truth, [*notes, *([f"no labels of {', '.join(bare)}: not among the scores"] if bare else [])]
+
+
+def _trained_on(stores: Sequence[xr.Dataset], probe: dict[str, Any]) -> list[str]:
+    """Recordings that the probe was trained on, by name or as another copy of the same video."""
+    from behavior_prism import analysis
+
+    name_of = {f: name for name, f in probe.get("fingerprints", {}).items() if f}
+    seen = []
+    for store in stores:
+        name, copy = str(store.attrs["recording"]), name_of.get(analysis.video_fingerprint(store))
+        if name in probe["recordings"]:
+            seen.append(name)
+        elif copy is not None:
+            seen.append(f"{name} (the same video as {copy})")
+    return seen
 
 
 def ethogram_figure(predictions: Sequence[str | Path], labels: Sequence[str | Path] = ()) -> Figure:
@@ -118,16 +174,16 @@ def ethogram_figure(predictions: Sequence[str | Path], labels: Sequence[str | Pa
 
     from behavior_prism import analysis
 
-    stores = [analysis.open_predictions(p) for p in predictions]
+    stores = _open_predictions(predictions)
+    truth, _ = _truth(stores, labels, [str(b) for b in stores[0]["behavior"].values], ())
     rows = len(stores) * stores[0].sizes["behavior"]
     figure = Figure(figsize=(10, 0.9 * len(stores) + 0.5 * rows), layout="constrained")
+    notices = encoder_notices(stores)
+    if notices:  # a picture travels without the page around it
+        figure.suptitle("\n".join(notices), fontsize=8, color="#a04000", parse_math=False)
     parts = figure.subfigures(len(stores), 1, squeeze=False)[:, 0]
-    for store, part in zip(stores, parts, strict=True):
-        truth = None
-        if labels:
-            annotations, _ = load_labels(labels, [store], behaviors=[str(b) for b in store["behavior"].values])
-            truth = analysis.labels_for(store, annotations[0])
-        analysis.plot_ethogram(store["label"], truth, title=str(store.attrs["recording"]), figure=part)
+    for store, label, part in zip(stores, truth, parts, strict=True):
+        analysis.plot_ethogram(store["label"], label, title=str(store.attrs["recording"]), figure=part)
     return figure
 
 
@@ -139,7 +195,8 @@ def _scores(
     dims = ("individual", "time", "behavior")
     y, p, names, per_recording = [], [], [], {}
     for store, label in zip(stores, truth, strict=True):
-        assert label is not None
+        if label is None:
+            continue
         y.append(label.transpose(*dims).values.reshape(-1, len(behaviors)))
         p.append(store["score"].transpose(*dims).values.reshape(-1, len(behaviors)))
         name = str(store.attrs["recording"])
@@ -153,7 +210,7 @@ def _scores(
         "The mean leaves out background behaviours and those that never occur."
     )
     if "f1_low" not in scores:
-        text += f" With {len(stores)} recordings no interval is given: it takes at least five."
+        text += f" With {_count(len(per_recording), 'recording')} no interval is given: it takes at least five."
     return scores, [
         analysis.Section(title="How good are the predictions?", text=text, table=scores, mean_last=True),
         analysis.Section(title="Recording by recording", table=pd.DataFrame.from_dict(per_recording, orient="index")),
@@ -209,12 +266,12 @@ def embedding_sections(
     from behavior_prism import analysis
 
     rows, names, recordings = [], [], []
-    for store in features:
+    annotations = find_labels(labels, features, behaviors=behaviors, ignore=ignore)[0]
+    for store, one in zip(features, annotations, strict=True):
         matrix, valid = analysis.design_matrix(store)
         name = np.full(len(matrix), "", dtype=object)
-        if labels:
-            annotations, _ = load_labels(labels, [store], behaviors=behaviors, ignore=ignore)
-            dense = analysis.labels_for(store, annotations[0]).transpose("individual", "time", "behavior").values
+        if one is not None:
+            dense = analysis.labels_for(store, one).transpose("individual", "time", "behavior").values
             name = _joint_names(dense.reshape(len(matrix), -1) == 1, behaviors)
         rows.append(matrix[valid])
         names.append(name[valid])

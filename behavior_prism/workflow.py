@@ -7,13 +7,16 @@ after a bad item and tells of it at the end; a single bad item raises.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
+
+from .files import atomic_write, refuse_existing
+from .schemas import NOT_SCORED
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,10 +41,13 @@ class BatchResult:
         Outputs, in order.
     failed : list of (str, str)
         Items that failed and why, one line each.
+    notes : list of str
+        What the user must know.
     """
 
     done: list[Path] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def run_batch(items: Sequence[Item], work: Callable[[Item], Path]) -> BatchResult:
@@ -74,14 +80,15 @@ def run_batch(items: Sequence[Item], work: Callable[[Item], Path]) -> BatchResul
     return result
 
 
-def _unique_names(paths: Iterable[Path], name: Callable[[Path], str]) -> None:
-    seen: dict[str, Path] = {}
-    for path in paths:
-        other = seen.setdefault(name(path), path)
-        if other is not path:
+def _unique_names(named: Iterable[tuple[str | Path, str]]) -> None:
+    """Raise if two inputs would write the same output."""
+    seen: dict[str, str | Path] = {}
+    for path, name in named:
+        if name in seen:
             raise ValueError(
-                f"{other} and {path} would both be called {name(path)!r}: extract them to different folders"
+                f"{seen[name]} and {path} would both be called {name!r}: give them different output folders"
             )
+        seen[name] = path
 
 
 def extract_files(
@@ -127,7 +134,7 @@ def extract_files(
 
     out = Path(out)
     paths = [Path(v) for v in videos]
-    _unique_names(paths, lambda p: p.stem)
+    _unique_names((p, p.stem) for p in paths)
 
     def work(path: Path) -> Path:
         recording = load_recording(path, regions=regions, frames=frames, allow_cut_short=allow_cut_short)
@@ -170,9 +177,17 @@ def plan_extraction(
         One row per recording that can be read, and their sum.
     failed : list of (str, str)
         Files that cannot, and why.
+
+    Raises
+    ------
+    ValueError
+        If the extraction would refuse the whole batch.
     """
+    from behavior_prism.analysis import check_grid
     from behavior_prism.datasets import load_recording, sample_frames, window_starts
 
+    check_grid(encoder, grid)
+    _unique_names((v, Path(v).stem) for v in videos)
     rows: dict[str, dict[str, float]] = {}
     failed: list[tuple[str, str]] = []
     for path in map(Path, videos):
@@ -219,7 +234,8 @@ def load_labels(
     stores : sequence of xarray.Dataset
         With ``attrs["recording"]`` and ``edge_time``.
     behaviors : sequence of str, optional
-        The behaviours under study; any other (that is not ignored) is an error. By default all that occur.
+        The behaviours under study; any other (that is not ignored) is an error. By default all that occur in the
+        labels of these recordings.
     ignore : sequence of str
         Behaviours to leave out.
 
@@ -235,28 +251,80 @@ def load_labels(
     ValueError
         If a store has no labels or a behaviour is unknown.
     """
-    from behavior_prism.datasets import Annotations, load_annotations, score_whole
+    tables = _read_labels(files, stores)
+    for store in stores:
+        if not _parts_of(tables, store):
+            have = sorted({r for t in tables for r in t.recordings})
+            raise ValueError(
+                f"no labels for the recording {store.attrs['recording']!r}: the label files speak of {have}"
+            )
+    found, notes = _merge_labels(tables, stores, behaviors, ignore)
+    return [one for one in found if one is not None], notes
 
-    edges_of = {str(s.attrs["recording"]): s["edge_time"].values for s in stores}
-    tables: list[Annotations] = []
-    for file in map(Path, files):
-        name = file.name.split(".bouts")[0] if ".bouts" in file.name else file.stem
-        tables.append(load_annotations(file, edges=edges_of.get(name)))
-    found = tuple(dict.fromkeys(b for t in tables for b in t.behaviors if b not in ignore))
-    known = tuple(behaviors) if behaviors else found
-    unknown = [b for b in found if b not in known]
+
+def find_labels(
+    files: Sequence[str | Path],
+    stores: Sequence[xr.Dataset],
+    *,
+    behaviors: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+) -> tuple[list[Annotations | None], list[str]]:
+    """Find the labels of those stores that have any.
+
+    Parameters
+    ----------
+    files, stores, behaviors, ignore
+        As in :func:`load_labels`.
+
+    Returns
+    -------
+    annotations : list of Annotations or None
+        One per store; None where the files do not speak of its recording.
+    notes : list of str
+        What had to be assumed.
+    """
+    return _merge_labels(_read_labels(files, stores), stores, behaviors, ignore)
+
+
+def _read_labels(files: Sequence[str | Path], stores: Sequence[xr.Dataset]) -> list[Annotations]:
+    from behavior_prism.datasets import load_annotations
+
+    edges = {str(s.attrs["recording"]): s["edge_time"].values for s in stores}
+    return [load_annotations(file, edges=edges) for file in files]
+
+
+def _parts_of(tables: Sequence[Annotations], store: xr.Dataset) -> list[Annotations]:
+    recording = str(store.attrs["recording"])
+    return [t.of_recording(recording) for t in tables if recording in t.recordings]
+
+
+def _merge_labels(
+    tables: Sequence[Annotations],
+    stores: Sequence[xr.Dataset],
+    behaviors: Sequence[str] | None,
+    ignore: Sequence[str],
+) -> tuple[list[Annotations | None], list[str]]:
+    from behavior_prism.datasets import Annotations, score_whole
+
+    parts_of = {str(s.attrs["recording"]): _parts_of(tables, s) for s in stores}
+    where = {b: name for name, parts in parts_of.items() for p in parts for b in _occurring(p) if b not in ignore}
+    known = tuple(behaviors) if behaviors else tuple(where)
+    unknown = [b for b in where if b not in known]
     if unknown:
         raise ValueError(
-            f"unknown behaviour {unknown[0]!r} in the labels: expected one of {list(known)}; "
+            f"unknown behaviour {unknown[0]!r} in the labels of {where[unknown[0]]!r}: expected one of {list(known)}; "
             "name it or ignore it explicitly"
         )
-    annotations, notes = [], []
+    if not known and any(parts_of.values()):
+        raise ValueError("the labels name no behaviour that is not ignored")
+    annotations: list[Annotations | None] = []
+    notes = []
     for store in stores:
         recording = str(store.attrs["recording"])
-        parts = [t.of_recording(recording) for t in tables if recording in t.recordings]
+        parts = parts_of[recording]
         if not parts:
-            have = sorted({r for t in tables for r in t.recordings})
-            raise ValueError(f"no labels for the recording {recording!r}: the label files speak of {have}")
+            annotations.append(None)
+            continue
         bouts = pd.concat([p.bouts for p in parts], ignore_index=True)
         scored = pd.concat([p.scored for p in parts], ignore_index=True)
         merged = Annotations(
@@ -265,10 +333,29 @@ def load_labels(
             behaviors=known,
         )
         if not len(scored):
-            merged = score_whole(merged, recording=recording, edges=edges_of[recording])
+            merged = score_whole(merged, recording=recording, edges=store["edge_time"].values)
             notes.append(f"{recording}: the labels do not say what was scored; taken as scored from end to end")
+        notes += _note_on_missed(store, merged)
         annotations.append(merged)
     return annotations, notes
+
+
+def _occurring(part: Annotations) -> list[str]:
+    """Behaviours of the rows, in the order of their table, which may speak of other recordings too."""
+    own = set(part.bouts["behavior"]) | set(part.scored["behavior"])
+    return [b for b in part.behaviors if b in own]
+
+
+def _note_on_missed(store: xr.Dataset, annotations: Annotations) -> list[str]:
+    from behavior_prism.analysis import missed_bouts
+
+    missed = missed_bouts(store, annotations)
+    if not missed:
+        return []
+    return [
+        f"{store.attrs['recording']}: {missed} of {len(annotations.bouts)} labelled bouts lie between two sampled "
+        "frames and count nowhere; features of a smaller --step would see them"
+    ]
 
 
 def train_probe(
@@ -311,23 +398,29 @@ def train_probe(
     ------
     ValueError, OSError
         If inputs do not fit together.
+
+    Notes
+    -----
+    Labels count on sampled frames only; how many bouts fall between them is among the notes.
     """
     import json
 
     import behavior_prism
     from behavior_prism import analysis
 
-    out = Path(out)
-    if out.exists() and not overwrite:
-        raise FileExistsError(f"{out}: exists already; choose another name or overwrite it explicitly")
+    analysis.check_probe_place(out, overwrite=overwrite)
     stores = [analysis.open_features(f) for f in features]
     spec = _common_spec(stores)
     annotations, notes = load_labels(labels, stores, behaviors=behaviors, ignore=ignore)
+    notes = [*encoder_notices(stores), *notes]
     truth = [
         analysis.labels_for(s, a, what=f"labels of {s.attrs['recording']}")
         for s, a in zip(stores, annotations, strict=True)
     ]
     data = analysis.stack_recordings(stores, truth, context=context)
+    for behavior, column in zip(data.behaviors, data.label.T, strict=True):
+        if (column == NOT_SCORED).all():
+            raise ValueError(f"behaviour {behavior!r}: expected frames that were scored for it, got none; ignore it")
     probe = analysis.LinearProbe()
     scores = None
     recordings = sorted(set(data.recording))
@@ -348,6 +441,7 @@ def train_probe(
         "encoder_trained": bool(stores[0].attrs["encoder_trained"]),
         "context": context,
         "recordings": recordings,
+        "fingerprints": {str(s.attrs["recording"]): analysis.video_fingerprint(s) for s in stores},
         "frames": len(data.rows),
         "held_out": None if scores is None else json.loads(scores.to_json(orient="index")),
         "version": behavior_prism.__version__,
@@ -355,6 +449,22 @@ def train_probe(
     }
     analysis.save_probe(probe, card, out, overwrite=overwrite)
     return card, scores, notes
+
+
+def encoder_notices(stores: Iterable[xr.Dataset]) -> list[str]:
+    """What the user must know about the encoders that features or predictions come from.
+
+    Parameters
+    ----------
+    stores : iterable of xarray.Dataset
+        Features or predictions.
+
+    Returns
+    -------
+    list of str
+        Each once; empty if there is nothing to say.
+    """
+    return list(dict.fromkeys(str(s.attrs["encoder_notice"]) for s in stores if s.attrs.get("encoder_notice")))
 
 
 def _common_spec(stores: Sequence[xr.Dataset]) -> dict[str, Any]:
@@ -402,20 +512,36 @@ def predict_files(
 
     model, card = analysis.load_probe(probe)
     out = Path(out)
+    _unique_names(_names_of_stores(features))
+    notes: list[str] = []
 
     def work(path: str | Path) -> Path:
         store = analysis.open_features(path)
         target = out / f"{store.attrs['recording']}{PREDICTIONS_ENDING}"
         bouts = out / f"{store.attrs['recording']}{BOUTS_ENDING}"
-        for existing in (target, bouts):
-            if existing.exists() and not overwrite:
-                raise FileExistsError(f"{existing}: exists already; choose another name or overwrite it explicitly")
+        analysis.check_predictions_place(target, overwrite=overwrite)
+        refuse_existing(bouts, overwrite)
         predictions = analysis.predict(model, card, store)
-        out.mkdir(parents=True, exist_ok=True)
-        save_annotations(analysis.predictions_to_annotations(predictions), bouts, overwrite=overwrite)
-        return analysis.save_predictions(predictions, target, overwrite=overwrite)
+        with atomic_write(bouts, overwrite=overwrite) as fresh:  # its old one goes only when the store is in place
+            save_annotations(analysis.predictions_to_annotations(predictions), fresh)
+            analysis.save_predictions(predictions, target, overwrite=overwrite)
+        notes.extend(encoder_notices([store]))
+        return target
 
-    return run_batch(list(features), work)
+    result = run_batch(list(features), work)
+    result.notes = list(dict.fromkeys(notes))
+    return result
+
+
+def _names_of_stores(paths: Iterable[str | Path]) -> Iterator[tuple[str | Path, str]]:
+    """Recordings of the stores that can be read; what is wrong with the others is told when their turn comes."""
+    from behavior_prism.analysis import read_attrs
+
+    for path in paths:
+        try:
+            yield path, str(read_attrs(path, "features")["recording"])
+        except (ValueError, OSError):
+            continue
 
 
 def time_budget(annotations: Annotations) -> pd.DataFrame:

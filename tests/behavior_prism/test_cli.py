@@ -47,9 +47,10 @@ def lab(tmp_path_factory) -> Path:
     labels = [a for v in videos for a in ("--labels", v.with_suffix(".bouts.csv"))]
     result = run("train", *stores[:3], *labels, "--out", folder / "probe")
     assert result.exit_code == 0, result.output
-    assert "Held out by recording" in result.output
+    assert "Held out by recording" in result.output and "untrained weights" in result.output
     result = run("predict", folder / "probe", stores[3], "--out", folder / "predictions")
     assert result.exit_code == 0, result.output
+    assert "untrained weights" in result.output
     return folder
 
 
@@ -96,6 +97,9 @@ def test_demo(tmp_path):
     for name in ("ethogram.png", "bouts.csv", "report.html"):
         assert (out / name).stat().st_size > 0
         assert str(out / name) in result.output.replace("\n", "")
+    assert "untrained weights" in result.output
+    assert set(pd.read_csv(out / "bouts.csv")["encoder"]) == {"random, untrained weights"}
+    assert [p.name for p in tmp_path.iterdir()] == ["demo"]
     assert fails(run("demo", "--out", out)).endswith("or give --overwrite")
 
 
@@ -103,6 +107,17 @@ def test_demo_never_replaces_something_else(tmp_path):
     (tmp_path / "precious.txt").write_text("data")
     assert "is not an earlier demo" in fails(run("demo", "--out", tmp_path, "--overwrite"))
     assert (tmp_path / "precious.txt").read_text() == "data"
+
+
+@pytest.mark.parametrize("options", [["--arena", "whale"], ["--seconds", "0"]])
+def test_a_demo_that_fails_keeps_the_earlier_one(tmp_path, options):
+    out = tmp_path / "demo"
+    out.mkdir()
+    (out / "demo.json").write_text("{}")
+    (out / "report.html").write_text("the earlier one")
+    assert "expected" in fails(run("demo", "--out", out, "--overwrite", *options))
+    assert (out / "report.html").read_text() == "the earlier one"
+    assert [p.name for p in tmp_path.iterdir()] == ["demo"]
 
 
 def test_help_shows_an_example_for_every_command():
@@ -174,6 +189,14 @@ def test_a_batch_goes_on_and_lists_what_failed(bad):
         (["--encoder", "huge"], "expected one of"),
         (["--encoder", "base", "--weights", "none.npz"], "none.npz: no such file"),
         (["--stride", "9"], "stride: expected at most the length (8), got 9"),
+        (["--stride", "0"], "--stride: expected a whole number from 1 on, got 0"),
+        (["--step", "0"], "--step: expected a whole number from 1 on, got 0"),
+        (["--length", "0"], "--length: expected a whole number from 1 on, got 0"),
+        (["--frames", "0:-1"], "expected START:STOP with 0 <= START < STOP, got '0:-1'"),
+        (["--frames", "-5:10"], "expected START:STOP with 0 <= START < STOP, got '-5:10'"),
+        (["--region", "a=0,0,9,9", "--region", "a=9,9,9,9"], "expected every name once, got 'a' twice"),
+        (["--region", "region2=0,0,9,9", "--region", "9,9,9,9"], "expected every name once, got 'region2' twice"),
+        (["--grid", "3x3", "--dry-run"], "expected numbers that divide the encoder's 8x8, got 3x3"),
     ],
 )
 def test_bad_options(bad, options, message):
