@@ -61,6 +61,7 @@ class Video:
         self._stream_of_frames: Iterator[tuple[int, Any]] | None = None
         self._next = 0  # no frame before this index can come from the running decoder
         self._threads = ""  # of the running decoder
+        self._landed = False  # whether a seek has led to a good frame before the one looked for
         self._damaged: set[int] = set()
 
     # -- what it is
@@ -148,7 +149,7 @@ class Video:
     def _frame(self, i: int) -> Any:
         if self._threads == "AUTO" and thread_type() != "AUTO":
             self.close()  # somebody has asked for FFmpeg's messages since the file was opened
-        reason = ""
+        reason, self._landed = "", False
         for prepare in self._ways_to(i):
             try:
                 prepare()
@@ -168,9 +169,9 @@ class Video:
             return []
         key = self._key_before(i)
         at_hand = self._stream_of_frames is not None and key <= self._next <= i
-        # An open group of pictures can need the one before it; the start of the file needs no seek.
-        seeks = [partial(self._seek, origin) for origin in dict.fromkeys((i, max(key - 1, 0)))]
-        return [*([lambda: None] if at_hand else []), *seeks, self._start_over]
+        before = max(key - 1, 0)  # an open group of pictures can need the one before it
+        seeks = [partial(self._seek, origin) for origin in dict.fromkeys((i, before))]
+        return [*([lambda: None] if at_hand else []), *seeks, partial(self._slowly_from, before)]
 
     def _key_before(self, i: int) -> int:
         """The last key frame up to frame i; 0 if there is none."""
@@ -187,15 +188,18 @@ class Video:
         assert self._stream_of_frames is not None
         for position, frame in self._stream_of_frames:
             self._next = position + 1
+            self._landed |= frame is not None and position < i
             if position == i:
                 return frame
             if position > i:
                 break
         return None
 
-    def _seek(self, i: int) -> None:
+    def _seek(self, i: int, threads: Literal["AUTO", "NONE"] | None = None) -> None:
+        if threads is not None:
+            self.close()
         if self._container is None:
-            self._open(thread_type())
+            self._open(threads or thread_type())
             # Old x264 files in 4:4:4 name their encoder's version in the first packet only; without it the decoder
             # gets every frame behind another key frame wrong, and says nothing: show it that packet first.
             next(iter(self._stream_of_frames or ()), None)
@@ -204,8 +208,10 @@ class Video:
         self._stream_of_frames = self._decode(self._container, stream)
         self._next = 0
 
-    def _start_over(self) -> None:
-        """Read from the start, slowly: in one thread an error belongs to the packet at hand, and none stays unsaid."""
+    def _slowly_from(self, i: int) -> None:
+        """Read in one thread, in which an error belongs to the packet at hand, and without a seek if none got there."""
+        if self._landed:
+            return self._seek(i, "NONE")
         self.close()
         self._open("NONE")
 
