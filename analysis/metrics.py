@@ -7,6 +7,7 @@ copies of one another, and an interval over frames would be far too narrow.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,7 +44,8 @@ def evaluate_predictions(
         Names of the columns.
     recording : numpy.ndarray, optional
         Recording of every row, shape (n,). With at least five recordings 95 % bootstrap intervals over recordings
-        are added as ``f1_low``, ``f1_high``, ``average_precision_low``, ``average_precision_high``.
+        are added as ``f1_low``, ``f1_high``, ``average_precision_low``, ``average_precision_high``; those of the
+        mean over draws that hold every behaviour of the mean.
     threshold : float
         Present from this score on.
     background : sequence of str
@@ -70,24 +72,70 @@ def evaluate_predictions(
             f"expected truth and score of shape (n, {len(behaviors)}), got {truth.shape} and {score.shape}"
         )
     table = _table(truth, score, behaviors, threshold, background)
-    if recording is not None and len(names := np.unique(np.asarray(recording).astype(str))) >= 5:
-        rows_of = [np.flatnonzero(np.asarray(recording).astype(str) == name) for name in names]
-        rng = np.random.default_rng(seed)
-        draws = []
-        for _ in range(num_bootstrap):
-            rows = np.concatenate([rows_of[i] for i in rng.integers(len(names), size=len(names))])
-            draws.append(
-                _table(truth[rows], score[rows], behaviors, threshold, background)[["f1", "average_precision"]]
-            )
-        stacked = np.stack([d.to_numpy() for d in draws])  # (draw, behaviour, measure)
-        import warnings
-
+    if recording is not None and len(np.unique(np.asarray(recording).astype(str))) >= 5:
+        draws = _bootstrap(truth, score, np.asarray(recording).astype(str), threshold, num_bootstrap, seed)
+        # over the behaviours of the mean itself: a draw that lacks one of them says nothing about it
+        counted = _is_counted(table.drop(index=MEAN), background).to_numpy()
+        draws = np.concatenate([draws, draws[:, counted].mean(axis=1, keepdims=True)], axis=1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a behaviour that no draw holds stays NaN
-            low, high = np.nanpercentile(stacked, [2.5, 97.5], axis=0)
+            low, high = np.nanpercentile(draws, [2.5, 97.5], axis=0)
         for m, name in enumerate(("f1", "average_precision")):
             table[f"{name}_low"], table[f"{name}_high"] = low[:, m], high[:, m]
     return table
+
+
+def _bootstrap(
+    truth: np.ndarray, score: np.ndarray, recording: np.ndarray, threshold: float, num_draws: int, seed: int
+) -> np.ndarray:
+    """F1 and average precision of every draw of recordings, (draws, behaviours, 2); NaN where nothing is present.
+
+    A recording that is drawn twice counts twice: every frame is given its recording's multiplicity as a weight, so
+    that frames are sorted by score once and not in every draw.
+    """
+    names, which = np.unique(recording, return_inverse=True)
+    picks = np.random.default_rng(seed).integers(len(names), size=(num_draws, len(names)))
+    weights = np.stack([np.bincount(pick, minlength=len(names)) for pick in picks])  # (draws, recordings)
+    draws = np.full((num_draws, truth.shape[1], 2), np.nan)
+    for column in range(truth.shape[1]):
+        used = (truth[:, column] != NOT_SCORED) & np.isfinite(score[:, column])
+        present, p, of = truth[used, column] == 1, score[used, column], which[used]
+        if present.any():
+            draws[:, column, 0] = _weighted_f1(present, p >= threshold, of, weights)
+            draws[:, column, 1] = _weighted_average_precision(present, p, of, weights)
+    return draws
+
+
+def _weighted_f1(present: np.ndarray, predicted: np.ndarray, of: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def count(mask: np.ndarray) -> np.ndarray:
+        return weights @ np.bincount(of[mask], minlength=weights.shape[1])  # (draws,)
+
+    all_present = count(present)
+    f1 = 2 * count(present & predicted) / np.maximum(all_present + count(predicted), 1)
+    return np.where(all_present > 0, f1, np.nan)
+
+
+def _weighted_average_precision(present: np.ndarray, p: np.ndarray, of: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sum of (gain in recall) * precision over falling thresholds, equal scores together, (draws,)."""
+    order = np.argsort(-p, kind="stable")
+    present, p, of = present[order], p[order], of[order]
+    last = np.append(np.flatnonzero(np.diff(p)), len(p) - 1)  # the last of several equal scores
+    found = np.cumsum(present)[last]
+    gains = np.diff(found, prepend=0) > 0  # elsewhere recall stays as it is
+    last, found, of_present = last[gains], found[gains], of[present]
+    out = np.full(len(weights), np.nan)
+    for k, weight in enumerate(weights.astype(np.float64)):
+        hits = np.cumsum(weight[of_present])[found - 1]
+        if hits[-1] > 0:
+            named = np.cumsum(weight[of])[last]
+            gain = np.diff(hits, prepend=0.0)
+            out[k] = (gain * hits / np.maximum(named, 1.0)).sum() / hits[-1]
+    return out
+
+
+def _is_counted(table: pd.DataFrame, background: Sequence[str]) -> pd.Series:
+    """Which behaviours enter the mean: present at least once, and no background."""
+    return (table["present"] > 0) & ~table.index.str.lower().isin([b.lower() for b in background])
 
 
 def _table(
@@ -115,7 +163,7 @@ def _table(
             "present": present,
         }
     table = pd.DataFrame.from_dict(rows, orient="index")
-    counted = table[(table["present"] > 0) & ~table.index.str.lower().isin([b.lower() for b in background])]
+    counted = table[_is_counted(table, background)]
     mean = counted[[*METRICS, "prevalence"]].mean()
     table.loc[MEAN] = {**mean.to_dict(), "frames": int(table["frames"].max()), "present": int(counted["present"].sum())}
     table[["frames", "present"]] = table[["frames", "present"]].astype(int)

@@ -26,7 +26,24 @@ def test_agrees_with_scikit_learn_on_scored_frames(sample):
         assert table.loc[name, "f1"] == pytest.approx(f1_score(y, p >= 0.5))
         assert table.loc[name, "average_precision"] == pytest.approx(average_precision_score(y, p))
         assert table.loc[name, "frames"] == used.sum()
-    assert table.loc["mean", "f1"] == pytest.approx(table.loc[["a", "b"], "f1"].mean())
+    for name in ("precision", "recall", "f1", "average_precision", "prevalence"):
+        assert table.loc["mean", name] == pytest.approx(table.loc[["a", "b"], name].mean())
+        assert table.loc["mean", name] != pytest.approx(table.loc[["a", "b", "background"], name].mean())
+    assert table.loc["mean", "present"] == table.loc[["a", "b"], "present"].sum()
+
+
+def test_prevalence_is_the_share_of_scored_frames():
+    truth = np.array([[1, 1], [0, -1], [0, -1], [-1, 1]])
+    table = evaluate_predictions(truth, np.full((4, 2), 0.5), ["a", "b"])
+    assert table["prevalence"].tolist() == pytest.approx([1 / 3, 1.0, 2 / 3])
+    assert table["frames"].tolist() == [3, 2, 3] and table["present"].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["background", "Background", "OTHER", "None"])
+def test_background_is_known_in_any_case(name):
+    truth, score = np.array([[1, 1], [0, 0]]), np.array([[0.9, 0.1], [0.1, 0.9]])
+    assert evaluate_predictions(truth, score, ["walk", name]).loc["mean", "f1"] == 1.0
+    assert evaluate_predictions(truth, score, ["walk", name], background=()).loc["mean", "f1"] == 0.5
 
 
 def test_unscored_frames_change_nothing(sample):
@@ -64,6 +81,28 @@ def test_intervals_go_over_recordings(sample):
         num_bootstrap=50,
     )
     np.testing.assert_allclose(copies["f1_low"], copies["f1_high"])
+
+
+def test_the_bootstrap_is_the_plain_one(sample):
+    """Weights by multiplicity give what drawn rows put below one another give, with ties and NaN in the scores."""
+    truth, score = sample
+    score = np.round(score, 1)
+    score[::7, 0] = np.nan
+    truth[100:, 1] = np.minimum(truth[100:, 1], 0)  # present in the first recording only
+    recording = np.repeat(list("abcde"), 100)
+    names = ["a", "b", "other"]
+    table = evaluate_predictions(truth, score, names, recording=recording, num_bootstrap=60, seed=3)
+    draws = []
+    for pick in np.random.default_rng(3).integers(5, size=(60, 5)):
+        rows = np.concatenate([np.arange(i * 100, i * 100 + 100) for i in pick])
+        one = evaluate_predictions(truth[rows], score[rows], names)
+        if one.loc["b", "present"] == 0:
+            one.loc["mean"] = np.nan  # this draw says nothing about a mean over both
+        draws.append(one[["f1", "average_precision"]].to_numpy())
+    low, high = np.nanpercentile(np.stack(draws), [2.5, 97.5], axis=0)
+    assert 0 < sum(np.isnan(d[1, 0]) for d in draws) < 60
+    np.testing.assert_allclose(table[["f1_low", "average_precision_low"]], low)
+    np.testing.assert_allclose(table[["f1_high", "average_precision_high"]], high)
 
 
 def test_shapes_must_fit():
