@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         predict,
         predictions_to_annotations,
         save_predictions,
+        trained_on,
     )
     from .probe import LinearProbe, check_probe_place, load_probe, save_probe
     from .report import Section, write_report
@@ -60,6 +61,7 @@ _HOME_OF = {
     "predict": "predictions",
     "predictions_to_annotations": "predictions",
     "save_predictions": "predictions",
+    "trained_on": "predictions",
     "LinearProbe": "probe",
     "check_probe_place": "probe",
     "load_probe": "probe",
@@ -100,6 +102,7 @@ __all__ = [
     "save_predictions",
     "save_probe",
     "stack_recordings",
+    "trained_on",
     "video_fingerprint",
     "write_report",
 ]

@@ -93,6 +93,29 @@ def _about(card: dict[str, Any]) -> dict[str, Any]:
     return {**{k: card[k] for k in kept if k in card}, "id": own[:12]}
 
 
+def trained_on(predictions: xr.Dataset) -> str:
+    """Tell whether a probe was trained on the very recording that it predicted.
+
+    Parameters
+    ----------
+    predictions : xarray.Dataset
+        The predictions layout.
+
+    Returns
+    -------
+    str
+        Empty if it was not; else the recording's name, with the name it was trained under if that is another one: a
+        copy of a video is known by its fingerprint.
+    """
+    probe = json.loads(predictions.attrs.get("probe", "{}"))
+    recording = str(predictions.attrs.get("recording", ""))
+    if recording in probe.get("recordings", ()):
+        return recording
+    copy_of = {fingerprint: name for name, fingerprint in probe.get("fingerprints", {}).items() if fingerprint}
+    copy = copy_of.get(video_fingerprint(predictions))
+    return f"{recording} (the same video as {copy})" if copy else ""
+
+
 def on_all_frames(
     values: xr.DataArray, edges: np.ndarray, *, step: int | None = None, stop_frame: int | None = None
 ) -> xr.DataArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -76,7 +76,7 @@ def report_files(
     if features:
         sections += embedding_sections([analysis.open_features(f) for f in features], labels, behaviors, ignore)
     probe = json.loads(stores[0].attrs["probe"])
-    seen = _trained_on(stores, probe)
+    seen = [name for s in stores if (name := analysis.trained_on(s))]
     warnings = (
         [f"The probe was trained on {', '.join(seen)}: scores there say nothing about new recordings."] if seen else []
     )
@@ -139,21 +139,6 @@ def _truth(
         for s, a, name in zip(stores, annotations, names, strict=True)
     ]
     return truth, [*notes, *([f"no labels of {', '.join(bare)}: not among the scores"] if bare else [])]
-
-
-def _trained_on(stores: Sequence[xr.Dataset], probe: dict[str, Any]) -> list[str]:
-    """Recordings that the probe was trained on, by name or as another copy of the same video."""
-    from behavior_prism import analysis
-
-    name_of = {f: name for name, f in probe.get("fingerprints", {}).items() if f}
-    seen = []
-    for store in stores:
-        name, copy = str(store.attrs["recording"]), name_of.get(analysis.video_fingerprint(store))
-        if name in probe["recordings"]:
-            seen.append(name)
-        elif copy is not None:
-            seen.append(f"{name} (the same video as {copy})")
-    return seen
 
 
 def ethogram_figure(predictions: Sequence[str | Path], labels: Sequence[str | Path] = ()) -> Figure:

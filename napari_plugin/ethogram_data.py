@@ -5,7 +5,6 @@ All conversions are those of ``datasets`` and ``analysis``; here they are only p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from behavior_prism.analysis import behavior_colors, labels_for, on_all_frames, open_predictions, sampled_part
+from behavior_prism.analysis import (
+    behavior_colors,
+    labels_for,
+    on_all_frames,
+    open_predictions,
+    sampled_part,
+    trained_on,
+)
 from behavior_prism.datasets import Annotations
 from behavior_prism.datasets.annotations import WHOLE_VIEW, runs
 from behavior_prism.schemas import NOT_SCORED, PRESENT
@@ -198,7 +204,7 @@ def load_ethogram(metadata: Mapping[str, Any]) -> EthogramData:
         try:
             predictions = open_predictions(metadata["predictions"])
             found["predicted"] = _predicted_on_frames(predictions, edges)
-            notes += _provenance(predictions, recording)
+            notes += _provenance(predictions)
             individuals = tuple(str(i) for i in predictions["individual"].values)
             frames = _frames_dataset(recording, edges, individuals)
         except (ValueError, OSError) as error:
@@ -245,11 +251,11 @@ def _predicted_on_frames(predictions: xr.Dataset, edges: np.ndarray) -> xr.DataA
     return on_all_frames(predictions["label"], edges, **sampled_part(predictions))
 
 
-def _provenance(predictions: xr.Dataset, recording: str) -> list[str]:
+def _provenance(predictions: xr.Dataset) -> list[str]:
     notes = []
-    probe = json.loads(predictions.attrs.get("probe", "{}"))
-    if recording in probe.get("recordings", ()):
-        notes.append("The probe was trained on this recording: agreement here says nothing about new ones.")
+    seen = trained_on(predictions)
+    if seen:
+        notes.append(f"The probe was trained on this recording, {seen}: agreement here says nothing about new ones.")
     if predictions.attrs.get("encoder_notice"):
         notes.append(str(predictions.attrs["encoder_notice"]))
     return notes

@@ -76,6 +76,26 @@ def test_rows_of_an_animal_that_is_absent_do_not_enter(values):
     np.testing.assert_allclose(a[keep], b[keep], atol=1e-5)
 
 
+def test_rows_are_standardised_over_valid_frames_only(values):
+    valid = np.ones((1, 400), bool)
+    valid[0, 100:250] = False
+    rows, used = design_matrix(features_of(values + 7 * np.arange(400)[None, :, None, None] / 400, valid=valid))
+    np.testing.assert_allclose(rows[used].mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(rows[used].std(axis=0), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize(("rare", "stays"), [(10, True), (49, True), (50, False)])
+def test_a_rare_slot_is_centred_on_all_frames(values, rare, stays):
+    """A few frames' own mean would take away what they show, and the mean of many is the window's doing."""
+    shown = values.copy()
+    shown[0, 400 - rare :] += 3
+    features = features_of(shown)
+    features["window_position"][:] = (np.arange(400) >= 400 - rare).astype(np.int16)
+    rows, _ = design_matrix(features, context=0)
+    means = rows[:, :5].mean(axis=1)  # over places
+    assert (means[400 - rare :].mean() > means[: 400 - rare].mean() + 1) == stays
+
+
 @pytest.mark.parametrize("frames", [1, 2, 5])
 def test_very_short_recordings(frames):
     rows, valid = design_matrix(

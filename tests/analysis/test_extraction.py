@@ -18,7 +18,7 @@ from numbered_videos import write_video
 from behavior_prism.analysis import extract_features, open_features
 from behavior_prism.analysis import extraction as extraction_module
 from behavior_prism.analysis import store as store_module
-from behavior_prism.datasets import WindowSpec, load_recording
+from behavior_prism.datasets import WindowSpec, central_windows, load_recording
 from behavior_prism.encoder import load_encoder, preprocess_frames, save_encoder
 from behavior_prism.encoder.loading import LoadedEncoder
 
@@ -74,6 +74,12 @@ def test_equals_the_naive_way(movie, encoder, tmp_path, spec):
     np.testing.assert_allclose(features.feature[0].values, naive(recording, encoder, spec), atol=4e-3)
     assert features.edge_time.size == 46
     assert features.attrs["encoder_trained"] == 0 and "untrained" in features.attrs["encoder_notice"]
+
+
+def test_midway_between_two_windows_the_earlier_one_speaks():
+    window, position = central_windows(11, WindowSpec(length=8, stride=3))  # centred on 3.5 and 6.5
+    assert window.tolist() == [0] * 6 + [1] * 5
+    assert position.tolist() == [0, 1, 2, 3, 4, 5, 3, 4, 5, 6, 7]
 
 
 def test_regions_and_part_of_a_recording(movie, encoder, tmp_path):

@@ -106,6 +106,14 @@ def test_what_the_user_must_know_about_the_probe(demo_folder, store, make_predic
     assert toy == "a toy encoder"
 
 
+def test_a_copy_of_a_video_is_known_by_its_fingerprint(demo_folder, store, make_predictions):
+    with Video(demo_folder / "recordings" / "a.mp4") as video:
+        probe = '{"recordings": ["z"], "fingerprints": {"z": "same"}}'
+        save_predictions(make_predictions(video, recording="a", probe=probe, fingerprint="same"), store, overwrite=True)
+    (note,) = load_ethogram(about(read_predictions(store))).notes
+    assert "trained on this recording, a (the same video as z)" in note
+
+
 def test_behaviours_that_only_the_human_knows_get_a_lane_too(demo_folder, store):
     more = annotations_from_intervals(
         [(0, 9, "rear")], behaviors=("rear", "walk"), num_frames=60, fps=25, recording="a"
