@@ -160,7 +160,8 @@ class Video:
             if frame is not None:
                 return frame
         self.close()  # the next read starts afresh
-        self._damaged.update(range(i, self._key_after(i)))
+        if not reason:  # else the disk may answer the next time
+            self._damaged.update(range(i, self._key_after(i)))
         raise ValueError(f"{self.path}: frame {i} (at {self.times[i]:.3f} s) cannot be decoded{reason}")
 
     def _ways_to(self, i: int) -> list[Callable[[], None]]:
@@ -198,14 +199,15 @@ class Video:
     def _seek(self, i: int, threads: Literal["AUTO", "NONE"] | None = None) -> None:
         if threads is not None:
             self.close()
-        if self._container is None:
-            self._open(threads or thread_type())
+        container = self._container
+        if container is None:
+            container = self._open(threads or thread_type())
             # Old x264 files in 4:4:4 name their encoder's version in the first packet only; without it the decoder
             # gets every frame behind another key frame wrong, and says nothing: show it that packet first.
             next(iter(self._stream_of_frames or ()), None)
-        stream = self._container.streams.video[0]
-        self._container.seek(int(self.index.stamps[i]), stream=stream, backward=True)
-        self._stream_of_frames = self._decode(self._container, stream)
+        stream = container.streams.video[0]
+        container.seek(int(self.index.stamps[i]), stream=stream, backward=True)
+        self._stream_of_frames = self._decode(container, stream)
         self._next = 0
 
     def _slowly_from(self, i: int) -> None:
@@ -215,12 +217,13 @@ class Video:
         self.close()
         self._open("NONE")
 
-    def _open(self, threads: Literal["AUTO", "NONE"]) -> None:
-        self._container = open_container(self.path, genpts=self.index.genpts)
-        stream = self._container.streams.video[0]
+    def _open(self, threads: Literal["AUTO", "NONE"]) -> Any:
+        container = self._container = open_container(self.path, genpts=self.index.genpts)
+        stream = container.streams.video[0]
         stream.thread_type = self._threads = threads
         stream.codec_context.options = {"err_detect": "explode"}
-        self._stream_of_frames = self._decode(self._container, stream)
+        self._stream_of_frames = self._decode(container, stream)
+        return container
 
     def _decode(self, container: Any, stream: Any) -> Iterator[tuple[int, Any]]:
         """Frames that are shown, with their index, and None in place of those that damage has reached.
