@@ -168,12 +168,34 @@ def _flex(q: Tensor, k: Tensor, v: Tensor, cap: float, paddings: Tensor | None, 
             score = torch.where(paddings[b, m] > 0, MASKED, score)
         return torch.where(m > n, MASKED, score) if causal else score
 
-    # eager on a CPU: there this back end is for tests only
-    run = cast("Callable[..., Tensor]", _compiled_flex() if q.device.type == "cuda" else flex_attention)
+    # eager on a CPU: there this back end is for tests only; inside a compiled layer it is compiled with it
+    alone = q.device.type == "cuda" and not torch.compiler.is_compiling()
+    run = cast("Callable[..., Tensor]", _compiled_flex() if alone else flex_attention)
     return run(q, k, v, score_mod=score_mod, scale=1.0)
 
 
 _BACKENDS: dict[str, Callable[..., Tensor]] = {"explicit": _explicit, "chunked": _chunked, "flex": _flex}
+
+
+class RowLinear(nn.Linear):
+    """A linear layer of which a part of the outputs can be had alone."""
+
+    def rows(self, x: Tensor, rows: slice) -> Tensor:
+        """Apply the part of the layer that makes these outputs.
+
+        Parameters
+        ----------
+        x : torch.Tensor
+            Shape (..., channels in).
+        rows : slice
+            Of the outputs.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape (..., outputs of the slice).
+        """
+        return nn.functional.linear(x, self.weight[rows], self.bias[rows])
 
 
 class Attention(nn.Module):
@@ -197,7 +219,7 @@ class Attention(nn.Module):
         self.cap = cap
         self.causal = causal
         self.backend: Backend = "auto"
-        self.qkv = nn.Linear(dim, 3 * dim)  # rows: queries, keys, values; heads within each
+        self.qkv = RowLinear(dim, 3 * dim)  # rows: queries, keys, values; heads within each
         self.post = nn.Linear(dim, dim)
 
     def forward(self, x_BND: Tensor, paddings_BN: Tensor | None = None, keep: slice | None = None) -> Tensor:
@@ -229,10 +251,8 @@ class Attention(nn.Module):
         elif self.causal:
             raise ValueError("keep: expected attention that is not causal")
         else:
-            weight, bias = self.qkv.weight, self.qkv.bias
-            kept = x_BND[:, keep]
-            q = nn.functional.linear(kept, weight[:d], bias[:d]).view(b, -1, self.num_heads, head).transpose(1, 2)
-            kv = nn.functional.linear(x_BND, weight[d:], bias[d:])
+            q = self.qkv.rows(x_BND[:, keep], slice(0, d)).view(b, -1, self.num_heads, head).transpose(1, 2)
+            kv = self.qkv.rows(x_BND, slice(d, 3 * d))
             k, v = kv.view(b, n, 2, self.num_heads, head).permute(2, 0, 3, 1, 4).unbind(0)
         mixed = attend(
             q * head**-0.5,

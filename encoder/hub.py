@@ -194,9 +194,12 @@ def fetch_weights(release: Release, folder: Path | None = None) -> Path:
     found = find_weights(release, folder)
     if found is None:
         found = _download(release, folder)
-    needs_tokenizer = release.size is not None and release.size.startswith("lvt")
-    if needs_tokenizer and find_tokenizer(found) is None:
-        _fetch_tokenizer(release, folder, found)
+    if release.size is not None and release.size.startswith("lvt"):
+        tokenizer = find_tokenizer(found)
+        if tokenizer is None:
+            _fetch_tokenizer(release, folder)
+        else:
+            _check_hash(tokenizer, folder, str(tokenizer.relative_to(folder)))
     return found
 
 
@@ -207,7 +210,13 @@ def _download(release: Release, folder: Path) -> Path:
     target = folder / release.key
     revision = _read_lock(folder).get(release.key, {}).get("commit", release.revision)
     try:
-        got = hf_hub_download(release.repo, release.file, revision=revision, local_dir=target.parent)
+        got = hf_hub_download(
+            release.repo,
+            release.file,
+            revision=revision,
+            local_dir=target.parent,
+            endpoint=os.environ.get("HF_ENDPOINT"),
+        )
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise FileNotFoundError(
@@ -231,7 +240,7 @@ def _commit_of(release: Release, target: Path) -> str:
     return lines[0].strip() if lines else release.revision
 
 
-def _fetch_tokenizer(release: Release, folder: Path, weights: Path) -> None:
+def _fetch_tokenizer(release: Release, folder: Path) -> None:
     key = f"{release.repo.split('/')[-1]}/{FILE_NAMES[0]}"
     target = folder / key
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from torch import Tensor
 from .checkpoints import build, load_weights, read_model
 from .config import PRESETS, preset
 from .hub import fetch_weights, find_release
+from .int8 import Int8Linear, quantize_layers
 from .layouts import Model
 from .model import VideoEncoder
 from .preprocess import preprocess_frames
@@ -166,11 +167,13 @@ class LoadedEncoder:
         'tiny (random, untrained), 4.1 M parameters, clips of 8 x 96x96, cpu float32, weights fc639f6f1a96'
         """
         height, width = self.image_size
-        millions = sum(p.numel() for p in self.model.parameters()) / 1e6
+        int8 = [m for m in self.model.modules() if isinstance(m, Int8Linear)]
+        millions = (sum(p.numel() for p in self.model.parameters()) + sum(m.weight_int8.numel() for m in int8)) / 1e6
+        kind = "int8" if int8 else str(self.dtype).removeprefix("torch.")
         state = "trained" if self.trained else "random, untrained"
         return (
             f"{self.name} ({state}), {millions:.1f} M parameters, clips of {self.num_frames} x {height}x{width}, "
-            f"{self.device.type} {str(self.dtype).removeprefix('torch.')}, weights {self.weights_id[:12]}"
+            f"{self.device.type} {kind}, weights {self.weights_id[:12]}"
         )
 
 
@@ -182,6 +185,7 @@ def load_encoder(
     device: str = "auto",
     dtype: torch.dtype | None = None,
     compile: bool = False,
+    int8: bool = False,
 ) -> LoadedEncoder:
     """Get an encoder, ready to extract features.
 
@@ -203,6 +207,9 @@ def load_encoder(
         Type of the parameters, float32 by default.
     compile : bool
         Compile the layers with ``torch.compile`` (needs a C++ compiler; the first call takes up to a minute).
+    int8 : bool
+        Compute the linear layers in int8, on a CPU two to three times as fast; look at
+        ``behavior-prism weights verify`` first. Gets a ``weights_id`` of its own.
 
     Returns
     -------
@@ -241,6 +248,9 @@ def load_encoder(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     model = model.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
+    if int8:
+        quantize_layers(model)
+        weights_id = hashlib.sha256(f"{weights_id} int8".encode()).hexdigest()
     if compile:
         compile_layers(model)
     return LoadedEncoder(

@@ -190,9 +190,7 @@ def test_a_folder_is_refused(other, tmp_path):
 
 def test_size_without_a_name_is_told(small, tmp_path):
     np.savez(tmp_path / "a.npz", **as_flax(small))
-    with pytest.raises(
-        ValueError, match=r"one of the sizes .*'tiny'.*got params/patch_projection/linear/kernel \(108, 24\)"
-    ):
+    with pytest.raises(ValueError, match=r"one of the sizes .*'tiny'.*got params/.*kernel \(108, 24\)"):
         find_preset(tmp_path / "a.npz")
 
 
