@@ -83,6 +83,7 @@ def run_demo(
     # in a folder of its own until it is whole: an earlier demo stays if this one fails
     with atomic_write(out, overwrite=True) as folder:
         names, scores = _fill(folder, arena, seconds, seed, say, progress)
+        _tell_final_place(folder, out)
     return DemoResult(outputs=tuple(out / n for n in names), scores=scores, seconds=time.monotonic() - begun)
 
 
@@ -127,6 +128,15 @@ def _fill(
         say(note)
     predicted = predict_files(out / "probe", stores[NUM_TRAINING:], predictions).done
     return _write_results(out, predicted, labels, stores)
+
+
+def _tell_final_place(folder: Path, out: Path) -> None:
+    """Let the stores name the video where it will lie once the folder has its name."""
+    import zarr
+
+    for store in [*folder.glob("features/*.zarr"), *folder.glob("predictions/*.zarr")]:
+        attrs = zarr.open_group(store, mode="r+").attrs
+        attrs["video"] = str(out.resolve() / "recordings" / Path(str(attrs["video"])).name)
 
 
 def _write_results(

@@ -14,6 +14,7 @@ import pytest
 from numbered_videos import numbered_frames, write_video
 from typer.testing import CliRunner
 
+from behavior_prism.analysis import read_attrs
 from behavior_prism.cli import app
 
 pytestmark = pytest.mark.torch
@@ -100,6 +101,8 @@ def test_demo(tmp_path):
     assert "untrained weights" in result.output
     assert set(pd.read_csv(out / "bouts.csv")["encoder"]) == {"random, untrained weights"}
     assert [p.name for p in tmp_path.iterdir()] == ["demo"]
+    for kind, folder in (("features", out / "features"), ("predictions", out / "predictions")):
+        assert all(Path(read_attrs(store, kind)["video"]).is_file() for store in folder.glob("*.zarr"))
     assert fails(run("demo", "--out", out)).endswith("or give --overwrite")
 
 
