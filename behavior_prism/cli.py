@@ -6,46 +6,26 @@ Nothing heavy is imported until a command needs it, so that ``--help`` is instan
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from typer.core import TyperGroup
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from behavior_prism.workflow import BatchResult
-
-out_console = Console()
-err_console = Console(stderr=True)
-
-
-class _OneLineErrors(TyperGroup):
-    """Turns bad input into one line and exit code 2; a bug keeps its traceback."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            err_console.print("interrupted; the same command goes on where it stopped", style="yellow", markup=False)
-            raise typer.Exit(130) from None
-        except (ValueError, OSError, _MissingExtra) as error:
-            if ctx.params.get("traceback"):
-                raise
-            _say_error(" ".join(str(error).split()) or type(error).__name__)
-            raise typer.Exit(2) from None
-
-
-class _MissingExtra(Exception):
-    """An optional part is not installed."""
-
+from .console import (
+    MissingExtra,
+    OneLineErrors,
+    Overwrite,
+    finish,
+    list_failures,
+    notice,
+    print_table,
+    progress_bars,
+    say,
+)
+from .weights_cli import app as weights_app
 
 app = typer.Typer(
-    cls=_OneLineErrors,
+    cls=OneLineErrors,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -54,20 +34,7 @@ app = typer.Typer(
     help="Animal behaviour from lab video: VideoPrism features once, classifiers in seconds.\n\n"
     "Try it: `behavior-prism demo`.",
 )
-
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
-
-
-def _say_error(text: str) -> None:
-    err_console.print(f"error: {text}", style="bold red", markup=False, highlight=False, soft_wrap=True)
-
-
-def _say(text: str, style: str | None = None) -> None:
-    out_console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-def _notice(text: str) -> None:
-    err_console.print(f"note: {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+app.add_typer(weights_app, name="weights")
 
 
 @app.callback()
@@ -78,70 +45,8 @@ def _options(
     if version:
         from behavior_prism import __version__
 
-        _say(__version__)
+        say(__version__)
         raise typer.Exit()
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """Gives a function that makes one bar per item: ``bar(name)(done, of)``."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False),  # names of recordings may hold brackets
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("frames"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err_console) as bars:
-
-        def bar(name: str) -> Any:
-            task = bars.add_task(name, total=None)
-            return lambda done, of: bars.update(task, completed=done, total=of)
-
-        yield bar
-
-
-def _finish(result: BatchResult) -> None:
-    for note in result.notes:
-        _notice(note)
-    for path in result.done:
-        _say(str(path))
-    _list_failures(result.failed, len(result.failed) + len(result.done))
-
-
-def _list_failures(failed: list[tuple[str, str]], of: int) -> None:
-    if failed:
-        err_console.print(f"{len(failed)} of {of} failed:", style="bold red")
-        for item, reason in failed:
-            _say_error(reason if item in reason else f"{item}: {reason}")
-        raise typer.Exit(1)
-
-
-def print_table(table: pd.DataFrame, title: str = "") -> None:
-    """Print a table of numbers.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Shown with its index.
-    title : str
-        Written above.
-    """
-    from rich.table import Table
-    from rich.text import Text
-
-    from behavior_prism.analysis.report import format_number
-
-    view = Table(title=Text(title), title_justify="left", header_style="bold")
-    view.add_column("")
-    for column in table.columns:
-        short = str(column).replace("average_precision", "AP").replace("_", " ")
-        view.add_column(Text(short), justify="right", no_wrap=True)
-    for name, row in zip(table.index, table.to_dict("records"), strict=True):
-        view.add_row(Text(str(name)), *(format_number(value) for value in row.values()))
-    out_console.print(view)
 
 
 def _parse_grid(text: str) -> tuple[int, int]:
@@ -201,12 +106,12 @@ def demo(
     """
     from behavior_prism.demo import run_demo
 
-    with _progress() as bar:
-        result = run_demo(out, arena=arena, seconds=seconds, seed=seed, overwrite=overwrite, say=_notice, progress=bar)
+    with progress_bars() as bar:
+        result = run_demo(out, arena=arena, seconds=seconds, seed=seed, overwrite=overwrite, say=notice, progress=bar)
     print_table(result.scores, f"Two recordings that the probe has not seen ({result.seconds:.0f} s in all)")
     for path in result.outputs:
-        _say(str(path))
-    _say(f"See it in napari: behavior-prism view {out}")
+        say(str(path))
+    say(f"See it in napari: behavior-prism view {out}")
 
 
 @app.command()
@@ -226,14 +131,14 @@ def simulate(
     """
     from behavior_prism.datasets import simulate_recording, write_recording
 
-    with _progress() as bar:
+    with progress_bars() as bar:
         report = bar("recordings")
         report(0, recordings)
         for k in range(recordings):
             one = simulate_recording(arena, seconds=seconds, size=(size, size), num_animals=animals, seed=seed + k)
             paths = write_recording(one, out, overwrite=overwrite)
             report(k + 1, recordings)
-            _say(str(paths["video"]))
+            say(str(paths["video"]))
 
 
 @app.command()
@@ -242,8 +147,9 @@ def extract(
     out: Annotated[Path, typer.Option(help="Folder for the feature stores.")],
     encoder: Annotated[str, typer.Option(help="tiny, videoprism-base, ..., or a weights file.")] = "tiny",
     weights: Annotated[
-        Path | None, typer.Option(help="Weights file (.npz or .safetensors) for a named encoder.")
-    ] = None,
+        str, typer.Option(help="auto: the released ones, where there are any; random; or a file for a named encoder.")
+    ] = "auto",
+    int8: Annotated[bool, typer.Option("--int8", help="Faster on a CPU, less exact: see weights verify.")] = False,
     length: Annotated[int | None, typer.Option(help="Frames in a window (the encoder's own by default).")] = None,
     step: Annotated[int | None, typer.Option(help="Every which frame (about 30 a second by default).")] = None,
     stride: Annotated[
@@ -274,17 +180,17 @@ def extract(
 
     _check_positive(length=length, step=step, stride=stride)
     rows_cols, boxes, part = _parse_grid(grid), _parse_regions(region or []), _parse_frames(frames)
-    loaded = load_encoder(encoder, weights=weights)
+    loaded = load_encoder(encoder, weights=None if weights == "random" else weights, int8=int8)
     if loaded.notice:
-        _notice(loaded.notice)
+        notice(loaded.notice)
     if dry_run:
         plan, failed = plan_extraction(
             videos, loaded, window, grid=rows_cols, regions=boxes, frames=part, allow_cut_short=allow_cut_short
         )
         print_table(plan, "Would extract")
-        _list_failures(failed, len(videos))
+        list_failures(failed, len(videos))
         return
-    with _progress() as bar:
+    with progress_bars() as bar:
         result = extract_files(
             videos,
             out,
@@ -297,7 +203,7 @@ def extract(
             overwrite=overwrite,
             progress=bar,
         )
-    _finish(result)
+    finish(result)
 
 
 @app.command()
@@ -320,10 +226,10 @@ def train(
         features, labels, out, behaviors=behavior, ignore=ignore or (), context=context, overwrite=overwrite
     )
     for note in notes:
-        _notice(note)
+        notice(note)
     if scores is not None:
         print_table(scores, f"Held out by recording ({len(card['recordings'])} recordings, {card['frames']} frames)")
-    _say(str(out))
+    say(str(out))
 
 
 @app.command()
@@ -339,7 +245,7 @@ def predict(
     """
     from behavior_prism.workflow import predict_files
 
-    _finish(predict_files(probe, features, out, overwrite=overwrite))
+    finish(predict_files(probe, features, out, overwrite=overwrite))
 
 
 @app.command()
@@ -368,10 +274,10 @@ def report(
         overwrite=overwrite,
     )
     for note in notes:
-        _notice(note)
+        notice(note)
     if scores is not None:
         print_table(scores)
-    _say(str(path))
+    say(str(path))
 
 
 @app.command()
@@ -387,7 +293,7 @@ def view(
 
         from behavior_prism.napari_plugin import open_viewer
     except ImportError as error:
-        raise _MissingExtra(f"napari is not installed ({error}): pip install 'behavior-prism[napari]'") from None
+        raise MissingExtra(f"napari is not installed ({error}): pip install 'behavior-prism[napari]'") from None
     open_viewer(path)
 
 
@@ -400,4 +306,4 @@ def info() -> None:
     from behavior_prism.info import collect_info
 
     for name, value in collect_info().items():
-        _say(f"{name:<16} {value}")
+        say(f"{name:<16} {value}")

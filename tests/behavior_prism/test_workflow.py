@@ -273,7 +273,7 @@ def test_predictions_of_different_probes_are_not_mixed(lab, tmp_path):
 
 def test_names_are_taken_as_they_are(tmp_path, monkeypatch):
     """Neither formulas for matplotlib nor styles for the terminal."""
-    from behavior_prism import cli
+    from behavior_prism import console
 
     name = "cam[left] $1 and x_$"
     stores = [make_store(tmp_path / f"{k}.features.zarr", name=f"{name}{k}") for k in range(2)]
@@ -284,11 +284,11 @@ def test_names_are_taken_as_they_are(tmp_path, monkeypatch):
     report_files(predicted, tmp_path / "r.html", labels=[labels], features=stores)
     ethogram_figure(predicted, [labels]).savefig(tmp_path / "e.png")
     assert scores is not None
-    monkeypatch.setattr(cli, "out_console", Console(width=200))
-    with cli.out_console.capture() as captured:
-        cli.print_table(scores, "cam[left]")
+    monkeypatch.setattr(console, "out_console", Console(width=200))
+    with console.out_console.capture() as captured:
+        console.print_table(scores, "cam[left]")
     assert "rear[/wall] $^$" in captured.get() and "cam[left]" in captured.get()
-    with cli._progress() as bar:
+    with console.progress_bars() as bar:
         bar("rear[/wall]")(1, 2)
 
 
