@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
     from behavior_prism.workflow import BatchResult
 
-out_console = Console()
+# into a file or a pipe nothing is cut off
+out_console = Console(width=None if sys.stdout.isatty() else 240)
 err_console = Console(stderr=True)
 
 
@@ -170,5 +172,4 @@ def print_table(table: pd.DataFrame, title: str = "") -> None:
         view.add_column(Text(short), justify="right", no_wrap=True)
     for name, row in zip(table.index, table.to_dict("records"), strict=True):
         view.add_row(Text(str(name)), *(format_number(value) for value in row.values()))
-    # into a file or a pipe nothing is cut off
-    out_console.print(view, width=None if out_console.is_terminal else 240)
+    out_console.print(view)
