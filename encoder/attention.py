@@ -32,6 +32,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .linear import Linear
+
 Backend = Literal["auto", "explicit", "chunked", "flex"]
 
 # What the official code adds to masked logits: far below any capped logit, yet finite, so that a row that is masked
@@ -177,27 +179,6 @@ def _flex(q: Tensor, k: Tensor, v: Tensor, cap: float, paddings: Tensor | None, 
 _BACKENDS: dict[str, Callable[..., Tensor]] = {"explicit": _explicit, "chunked": _chunked, "flex": _flex}
 
 
-class RowLinear(nn.Linear):
-    """A linear layer of which a part of the outputs can be had alone."""
-
-    def rows(self, x: Tensor, rows: slice) -> Tensor:
-        """Apply the part of the layer that makes these outputs.
-
-        Parameters
-        ----------
-        x : torch.Tensor
-            Shape (..., channels in).
-        rows : slice
-            Of the outputs.
-
-        Returns
-        -------
-        torch.Tensor
-            Shape (..., outputs of the slice).
-        """
-        return nn.functional.linear(x, self.weight[rows], self.bias[rows])
-
-
 class Attention(nn.Module):
     """Self-attention with bias everywhere; queries, keys and values in one product.
 
@@ -219,8 +200,8 @@ class Attention(nn.Module):
         self.cap = cap
         self.causal = causal
         self.backend: Backend = "auto"
-        self.qkv = RowLinear(dim, 3 * dim)  # rows: queries, keys, values; heads within each
-        self.post = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)  # rows: queries, keys, values; heads within each
+        self.post = Linear(dim, dim)
 
     def forward(self, x_BND: Tensor, paddings_BN: Tensor | None = None, keep: slice | None = None) -> Tensor:
         """Attend over the tokens.

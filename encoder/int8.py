@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .attention import RowLinear
+from .linear import Linear
 from .transformer import Block
 
 LARGEST = 127.0
@@ -109,5 +109,5 @@ def quantize_layers(model: nn.Module) -> None:
     for block in (m for m in model.modules() if isinstance(m, Block)):
         for module in list(block.modules()):
             for name, child in list(module.named_children()):
-                if isinstance(child, (RowLinear, nn.Linear)):
+                if isinstance(child, Linear):
                     setattr(module, name, Int8Linear(child))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .attention import Attention
+from .linear import Linear
 
 NormPolicy = Literal["pre", "primer_hybrid"]
 Activation = Literal["gelu", "relu"]
@@ -99,8 +100,8 @@ class FeedForward(_Normed):
 
     def __init__(self, dim: int, hidden: int, activation: Activation = "gelu", norm_policy: NormPolicy = "pre") -> None:
         super().__init__(dim, norm_policy)
-        self.ffn_layer1 = nn.Linear(dim, hidden)
-        self.ffn_layer2 = nn.Linear(hidden, dim)
+        self.ffn_layer1 = Linear(dim, hidden)
+        self.ffn_layer2 = Linear(hidden, dim)
         self.activation = activation
 
     def forward(self, x_BND: Tensor, paddings_BN: Tensor | None = None) -> Tensor:
