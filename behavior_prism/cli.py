@@ -152,6 +152,7 @@ def extract(
     int8: Annotated[bool, typer.Option("--int8", help="Faster on a CPU, less exact: see weights verify.")] = False,
     length: Annotated[int | None, typer.Option(help="Frames in a window (the encoder's own by default).")] = None,
     step: Annotated[int | None, typer.Option(help="Every which frame (about 30 a second by default).")] = None,
+    rate: Annotated[float | None, typer.Option(help="Instead of --step: about so many frames a second.")] = None,
     stride: Annotated[
         int | None, typer.Option(help="Sampled frames between windows (half a window by default).")
     ] = None,
@@ -171,7 +172,8 @@ def extract(
     from behavior_prism.workflow import extract_files, plan_extraction
 
     def window(fps: float) -> WindowSpec:
-        spec = WindowSpec.for_rate(fps, length=loaded.num_frames if length is None else length)
+        frames_a_window = loaded.num_frames if length is None else length
+        spec = WindowSpec.for_rate(fps, length=frames_a_window, rate=30.0 if rate is None else rate)
         return WindowSpec(
             length=spec.length,
             step=spec.step if step is None else step,
@@ -179,6 +181,10 @@ def extract(
         )
 
     _check_positive(length=length, step=step, stride=stride)
+    if rate is not None and step is not None:
+        raise ValueError("--rate and --step: expected one of them, got both")
+    if rate is not None and not 0 < rate < float("inf"):
+        raise ValueError(f"--rate: expected a positive number of frames a second, got {rate}")
     rows_cols, boxes, part = _parse_grid(grid), _parse_regions(region or []), _parse_frames(frames)
     loaded = load_encoder(encoder, weights=None if weights == "random" else weights, int8=int8)
     if loaded.notice:

@@ -124,8 +124,9 @@ def _fill(
     encoder = load_encoder("tiny")
     stores = extract_files(videos, features, encoder, progress=progress).done
     _, _, notes = train_probe(stores[:NUM_TRAINING], labels[:NUM_TRAINING], out / "probe")
-    for note in dict.fromkeys([*([encoder.notice] if encoder.notice else []), *notes]):
-        say(note)
+    for note in [encoder.notice, *(n for n in notes if n != encoder.notice)]:
+        if note:
+            say(note)
     predicted = predict_files(out / "probe", stores[NUM_TRAINING:], predictions).done
     return _write_results(out, predicted, labels, stores)
 

@@ -50,8 +50,8 @@ class WindowSpec:
             raise ValueError(f"stride: expected at most the length ({self.length}), got {self.stride}")
 
     @classmethod
-    def for_rate(cls, fps: float, *, length: int, stride: int = 0) -> WindowSpec:
-        """Windows that sample about 30 frames a second, whatever the camera's rate.
+    def for_rate(cls, fps: float, *, length: int, stride: int = 0, rate: float = 30.0) -> WindowSpec:
+        """Windows that sample about so many frames a second, whatever the camera's rate.
 
         Parameters
         ----------
@@ -59,6 +59,8 @@ class WindowSpec:
             Frames per second of the recording.
         length, stride : int
             As in :class:`WindowSpec`.
+        rate : float
+            Sampled frames per second wanted; every ``round(fps / rate)``-th frame is taken, at least every one.
 
         Returns
         -------
@@ -69,7 +71,9 @@ class WindowSpec:
         >>> WindowSpec.for_rate(250.0, length=16).step
         8
         """
-        return cls(length=length, step=max(1, round(fps / 30)), stride=stride)
+        if not 0 < rate < float("inf"):
+            raise ValueError(f"rate: expected a positive number of frames per second, got {rate}")
+        return cls(length=length, step=max(1, round(fps / rate)), stride=stride)
 
 
 def sample_frames(start_frame: int, stop_frame: int, step: int) -> np.ndarray:

@@ -72,7 +72,7 @@ class Int8Linear(nn.Module):
         scale_N1 = x_ND.abs().amax(dim=1, keepdim=True).clamp_(min=torch.finfo(torch.float32).tiny).div_(LARGEST)
         x_int8 = (x_ND / scale_N1).round_().to(torch.int8)
         # private by name, but what torchao stands on; there is no public product of int8 matrices
-        out = torch._int_mm(x_int8, self.weight_int8[rows].t()).float()
+        out = torch._int_mm(x_int8, self.weight_int8[rows].t()).float()  # pyright: ignore[reportPrivateImportUsage]
         out = out.mul_(scale_N1).mul_(self.scale[rows])
         if self.bias is not None:
             out = out.add_(self.bias[rows])

@@ -32,12 +32,12 @@ class Linear(nn.Linear):
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Apply the layer.
 
         Parameters
         ----------
-        x : torch.Tensor
+        input : torch.Tensor
             Shape (..., channels in).
 
         Returns
@@ -45,7 +45,7 @@ class Linear(nn.Linear):
         torch.Tensor
             Shape (..., channels out).
         """
-        return _product(x, self.weight, self.bias)
+        return _product(input, self.weight, self.bias)
 
     def rows(self, x: Tensor, rows: slice) -> Tensor:
         """Apply the part of the layer that makes these outputs.

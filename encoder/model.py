@@ -107,6 +107,7 @@ class VideoEncoder(nn.Module):
 
         Examples
         --------
+        >>> from behavior_prism.encoder import preset
         >>> "spatial_pos_emb" in VideoEncoder(preset("tiny").config).no_weight_decay()
         True
         """
@@ -258,6 +259,7 @@ class VideoEncoder(nn.Module):
 
         Examples
         --------
+        >>> from behavior_prism.encoder import preset
         >>> model = VideoEncoder(preset("tiny").config)
         >>> tokens, (first, last) = model.forward_intermediates(torch.rand(1, 2, 24, 24, 3), [0, -1])
         >>> first.shape

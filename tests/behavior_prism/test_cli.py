@@ -194,6 +194,8 @@ def test_a_batch_goes_on_and_lists_what_failed(bad):
         (["--stride", "9"], "stride: expected at most the length (8), got 9"),
         (["--stride", "0"], "--stride: expected a whole number from 1 on, got 0"),
         (["--step", "0"], "--step: expected a whole number from 1 on, got 0"),
+        (["--step", "2", "--rate", "10"], "--rate and --step: expected one of them, got both"),
+        (["--rate", "-1"], "--rate: expected a positive number of frames a second, got -1"),
         (["--length", "0"], "--length: expected a whole number from 1 on, got 0"),
         (["--frames", "0:-1"], "expected START:STOP with 0 <= START < STOP, got '0:-1'"),
         (["--frames", "-5:10"], "expected START:STOP with 0 <= START < STOP, got '-5:10'"),

@@ -37,6 +37,9 @@ def test_defaults():
     assert WindowSpec.for_rate(30, length=16).step == 1
     assert WindowSpec.for_rate(100, length=16).step == 3
     assert WindowSpec.for_rate(5, length=16).step == 1
+    assert WindowSpec.for_rate(250, length=16, rate=50).step == 5
+    with pytest.raises(ValueError, match="rate: expected a positive number .* got 0"):
+        WindowSpec.for_rate(30, length=16, rate=0)
     assert sample_frames(10, 20, 4).tolist() == [10, 14, 18]
 
 
