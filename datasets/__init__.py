@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .annotations import Annotations, annotations_from_intervals, any_individual, from_dense, to_dense
     from .bout_table import load_annotations, save_annotations, score_whole
+    from .crop_cut import crop_frame, cut_square, iter_crops
+    from .crops import CropSpec, plan_crops, plan_key
+    from .check import check_recording
+    from .check_report import CheckReport, Finding
+    from .frame_source import FrameSource
     from .recording import Recording, fingerprint, load_recording, recording_name
     from .simulate import (
         FLY_BEHAVIORS,
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
         simulate_recording,
         write_recording,
     )
+    from .sources import open_video
     from .tracks import load_tracks
     from .video import Video
     from .windows import WindowSpec, central_windows, sample_frames, window_starts
@@ -35,6 +41,10 @@ _HOME_OF = {
     "load_annotations": "bout_table",
     "save_annotations": "bout_table",
     "score_whole": "bout_table",
+    "check_recording": "check",
+    "CheckReport": "check_report",
+    "Finding": "check_report",
+    "FrameSource": "frame_source",
     "Recording": "recording",
     "fingerprint": "recording",
     "load_recording": "recording",
@@ -47,17 +57,26 @@ _HOME_OF = {
     "simulate_clip": "simulate",
     "simulate_recording": "simulate",
     "write_recording": "simulate",
+    "open_video": "sources",
     "load_tracks": "tracks",
     "Video": "video",
     "WindowSpec": "windows",
     "central_windows": "windows",
     "sample_frames": "windows",
     "window_starts": "windows",
+    "CropSpec": "crops",
+    "plan_crops": "crops",
+    "plan_key": "crops",
+    "crop_frame": "crop_cut",
+    "cut_square": "crop_cut",
+    "iter_crops": "crop_cut",
 }
 
 __all__ = [
     "Annotations",
+    "CropSpec",
     "FLY_BEHAVIORS",
+    "Finding",
     "MOUSE_BEHAVIORS",
     "Recording",
     "SimulatedClip",
@@ -68,11 +87,16 @@ __all__ = [
     "any_individual",
     "behaviors_of",
     "central_windows",
+    "crop_frame",
+    "cut_square",
     "fingerprint",
     "from_dense",
+    "iter_crops",
     "load_annotations",
     "load_recording",
     "load_tracks",
+    "plan_crops",
+    "plan_key",
     "recording_name",
     "sample_frames",
     "save_annotations",
