@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from .check_cli import check
 from .console import (
     MissingExtra,
     OneLineErrors,
@@ -35,6 +36,7 @@ app = typer.Typer(
     "Try it: `behavior-prism demo`.",
 )
 app.add_typer(weights_app, name="weights")
+app.command()(check)
 
 
 @app.callback()

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .annotations import Annotations, annotations_from_intervals, any_individual, from_dense, to_dense
+    from .arena_file import load_arena, save_arena
+    from .arenas import Arena, Zone, occupancy, to_millimetres
     from .bout_table import load_annotations, save_annotations, score_whole
-    from .crop_cut import crop_frame, cut_square, iter_crops
-    from .crops import CropSpec, plan_crops, plan_key
     from .check import check_recording
     from .check_report import CheckReport, Finding
+    from .crop_cut import crop_frame, cut_square, iter_crops
+    from .crops import CropSpec, plan_crops, plan_key
     from .frame_source import FrameSource
     from .recording import Recording, fingerprint, load_recording, recording_name
     from .simulate import (
@@ -70,40 +72,56 @@ _HOME_OF = {
     "crop_frame": "crop_cut",
     "cut_square": "crop_cut",
     "iter_crops": "crop_cut",
+    "Arena": "arenas",
+    "Zone": "arenas",
+    "occupancy": "arenas",
+    "to_millimetres": "arenas",
+    "load_arena": "arena_file",
+    "save_arena": "arena_file",
 }
 
 __all__ = [
     "Annotations",
+    "Arena",
+    "CheckReport",
     "CropSpec",
     "FLY_BEHAVIORS",
     "Finding",
+    "FrameSource",
     "MOUSE_BEHAVIORS",
     "Recording",
     "SimulatedClip",
     "SimulatedRecording",
     "Video",
     "WindowSpec",
+    "Zone",
     "annotations_from_intervals",
     "any_individual",
     "behaviors_of",
     "central_windows",
+    "check_recording",
     "crop_frame",
     "cut_square",
     "fingerprint",
     "from_dense",
     "iter_crops",
     "load_annotations",
+    "load_arena",
     "load_recording",
     "load_tracks",
+    "occupancy",
+    "open_video",
     "plan_crops",
     "plan_key",
     "recording_name",
     "sample_frames",
     "save_annotations",
+    "save_arena",
     "score_whole",
     "simulate_clip",
     "simulate_recording",
     "to_dense",
+    "to_millimetres",
     "window_starts",
     "write_recording",
 ]
