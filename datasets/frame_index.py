@@ -25,6 +25,7 @@ import av.logging
 import numpy as np
 
 from .annotations import frame_edges
+from .orientation import Orientation, orientation_of
 
 _HEADER_KNOWS_THE_END = ("matroska,webm", "flv")
 
@@ -49,7 +50,9 @@ class FrameIndex:
     time_base : fractions.Fraction
         Seconds per unit of ``pts``.
     width, height : int
-        Size of the picture in pixels.
+        Size of the stored picture in pixels, before it is turned.
+    orientation : Orientation
+        How a viewer turns it.
     codec : str
         Name of the codec.
     cut_short : str
@@ -64,6 +67,7 @@ class FrameIndex:
     time_base: Fraction
     width: int
     height: int
+    orientation: Orientation
     codec: str
     cut_short: str
 
@@ -140,6 +144,8 @@ def open_container(path: Path, *, genpts: bool = False) -> av.container.InputCon
         raise FileNotFoundError(f"{path}: no such file")
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected a video file, got a folder")
+    if not path.is_file():  # reading from a pipe would wait for ever
+        raise ValueError(f"{path}: expected a video file, got a pipe or a device")
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: expected a video file, got an empty file")
     try:
@@ -223,6 +229,23 @@ def _output_order(path: Path) -> np.ndarray:
             with contextlib.suppress(av.error.FFmpegError):  # damage is found where pictures are read
                 stamps += [f.pts for f in packet.decode() if f.pts is not None]
     return np.asarray(stamps, dtype=np.int64)
+
+
+def _orientation(path: Path, genpts: bool) -> Orientation:
+    """Look at the first frame that can be decoded: the container's word and the codec's are both told there."""
+    with open_container(path, genpts=genpts) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"  # one frame is wanted, not as many as there are threads
+        for packet in container.demux(stream):
+            with contextlib.suppress(av.error.FFmpegError):  # damage is found where pictures are read
+                for frame in packet.decode():
+                    try:
+                        return orientation_of(frame)
+                    except ValueError as error:
+                        raise ValueError(
+                            f"{path}: {error}; encode it as it is shown: ffmpeg -i {path.name} {path.stem}-upright.mp4"
+                        ) from None
+    return Orientation()
 
 
 def thread_type() -> Literal["AUTO", "NONE"]:
@@ -322,6 +345,7 @@ def build_frame_index(path: str | Path) -> FrameIndex:
         time_base=time_base,
         width=width,
         height=height,
+        orientation=_orientation(path, genpts),
         codec=codec,
         cut_short=_what_is_missing(path, container_format, promised, packets, pts, time_base),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from .annotations import WHOLE_VIEW
 if TYPE_CHECKING:
     import xarray as xr
 
-    from .video import Video
+    from .frame_source import FrameSource
 
 Region = tuple[int, int, int, int]  # x, y, width, height in pixels
 _SIDE_FILE = re.compile(r"\.(bouts\.(csv|tsv|txt)|tracks\.nc|captions\.csv|features\.zarr|predictions\.zarr)$", re.I)
@@ -28,8 +28,8 @@ class Recording:
 
     Parameters
     ----------
-    video : Video
-        The frames.
+    video : FrameSource
+        The frames; a :class:`Video`, or what else :func:`open_video` gives.
     name : str
         Short name, unique among the recordings of an analysis.
     regions : mapping of str to (int, int, int, int)
@@ -52,7 +52,7 @@ class Recording:
     (900, ('view',))
     """
 
-    video: Video
+    video: FrameSource
     name: str
     regions: Mapping[str, Region] = field(default_factory=dict)
     start_frame: int = 0
@@ -119,13 +119,15 @@ def load_recording(
     frames: tuple[int, int] | None = None,
     tracks: str | Path | None = None,
     allow_cut_short: bool = False,
+    times: Sequence[float] | np.ndarray | None = None,
+    fps: float | None = None,
 ) -> Recording:
     """Open a video as a recording.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        A video file.
+        A video file, a folder of images, a TIFF stack or a ``.npy`` file, as in :func:`open_video`.
     name : str, optional
         Its name; by default the file name without its ending.
     regions : mapping of str to (int, int, int, int), optional
@@ -136,6 +138,8 @@ def load_recording(
         A pose file for :func:`load_tracks`.
     allow_cut_short : bool
         Take a file that holds fewer frames than its header promises.
+    times, fps
+        When the frames were taken, as in :func:`open_video`; one is needed for what is not a video file.
 
     Returns
     -------
@@ -146,10 +150,10 @@ def load_recording(
     FileNotFoundError, ValueError
         If the video cannot be used or an argument does not fit it.
     """
+    from .sources import open_video
     from .tracks import load_tracks
-    from .video import Video
 
-    video = Video(path, allow_cut_short=allow_cut_short)
+    video = open_video(path, times=times, fps=fps, allow_cut_short=allow_cut_short)
     start, stop = frames if frames is not None else (0, -1)
     return Recording(
         video=video,
@@ -190,14 +194,17 @@ def fingerprint(path: str | Path) -> str:
     Parameters
     ----------
     path : str or pathlib.Path
-        A file of any size.
+        A file of any size, or a folder of images.
 
     Returns
     -------
     str
-        SHA-256 (hex) over the size, the first and the last MiB and 64 evenly spaced blocks of 64 KiB.
+        SHA-256 (hex) over the size, the first and the last MiB and 64 evenly spaced blocks of 64 KiB. Of a folder of
+        images: over all names and sizes and the fingerprints of 64 evenly spaced images.
     """
     path = Path(path)
+    if path.is_dir():
+        return _fingerprint_of_images(path)
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     mebi, block = 1 << 20, 1 << 16
@@ -208,4 +215,16 @@ def fingerprint(path: str | Path) -> str:
             digest.update(file.read(block))
         file.seek(max(0, size - mebi))
         digest.update(file.read(mebi))
+    return digest.hexdigest()
+
+
+def _fingerprint_of_images(folder: Path) -> str:
+    from .sources import image_names
+
+    names = image_names(folder)
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(f"{name}\0{(folder / name).stat().st_size}\0".encode())
+    for place in np.unique(np.linspace(0, len(names) - 1, 64).astype(np.int64)):
+        digest.update(fingerprint(folder / names[int(place)]).encode())
     return digest.hexdigest()

@@ -4,23 +4,31 @@ Frames are found by presentation time through :mod:`.frame_index`, never by ``CA
 ``frame / fps``. A frame that cannot be decoded is an error that names it, never a neighbour in its place; and so is
 all that follows it up to the next key frame, since it was made from it. Damage that the decoder takes for a picture
 stays unseen.
+
+No thread reads ahead: FFmpeg's own threads do, and one more around them gained nothing (``benchmarks/video.py``).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import av.error
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
-from .frame_index import FrameIndex, build_frame_index, open_container, reason_of, thread_type
+from .frame_index import FrameIndex, open_container, reason_of, thread_type
+from .frame_source import FrameSource
+from .index_cache import frame_index
+
+CACHE_MB = 32.0
+CACHE_FRAMES = 64  # more of small pictures would only take memory
 
 
-class Video:
+class Video(FrameSource):
     """A video file as a read-only sequence of RGB frames.
 
     Parameters
@@ -30,121 +38,109 @@ class Video:
     allow_cut_short : bool
         Take a file whose header promises more frames than it holds. Off by default: half a recording that
         looks like a whole one falsifies every time budget.
+    size : (int, int), optional
+        Height and width to scale every frame to while it is decoded, by area (FFmpeg's swscale). The file's own by
+        default.
+    grey : bool
+        One channel (luma, 0 to 255) in place of RGB.
+    cache_mb : float
+        Most memory for the last decoded frames [MB], at most 64 of them, kept as the decoder gave them, so that a
+        step back or a second reader at the same place costs no decoding. The decoder's own buffers come on top.
 
     Attributes
     ----------
     path : pathlib.Path
         The file.
     index : FrameIndex
-        Presentation times and key frames.
+        Presentation times and key frames; kept on disk between runs (:mod:`.index_cache`).
 
     Raises
     ------
     FileNotFoundError, IsADirectoryError, ValueError
-        If the file is missing, not a video, empty or cut short.
+        If the file is missing, not a video, empty or cut short, or an argument makes no sense; later, if a frame
+        cannot be decoded or the file has changed since.
+
+    Notes
+    -----
+    Several threads may read one ``Video``, one at a time; a copy each is faster. It can be sent to other processes,
+    which open the file for themselves. A display matrix (a phone's rotation) is obeyed, as viewers and OpenCV do.
 
     Examples
     --------
     >>> video = Video("arena.mp4")                 # doctest: +SKIP
     >>> video[10].shape, len(video), video.times[1]  # doctest: +SKIP
     ((480, 640, 3), 900, 0.0333)
+    >>> Video("arena.mp4", size=(120, 160), grey=True)[10:12].shape  # doctest: +SKIP
+    (2, 120, 160, 1)
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, allow_cut_short: bool = False) -> None:
-        self.path = Path(path)
-        self.index: FrameIndex = build_frame_index(self.path)
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        allow_cut_short: bool = False,
+        size: tuple[int, int] | None = None,
+        grey: bool = False,
+        cache_mb: float = CACHE_MB,
+    ) -> None:
+        path = Path(path)
+        if size is not None and (len(size) != 2 or min(size) < 1):
+            raise ValueError(f"{path}: expected a size of (height, width) of at least one pixel, got {size}")
+        if cache_mb < 0:
+            raise ValueError(f"{path}: expected a cache of at least 0 MB, got {cache_mb}")
+        stamp = _stamp_of(path)
+        self.index: FrameIndex = frame_index(path)
         if self.index.cut_short and not allow_cut_short:
             raise ValueError(
-                f"{self.path}: cut short: {self.index.cut_short}; allow it explicitly to use the part that is there"
+                f"{path}: cut short: {self.index.cut_short}; allow it explicitly to use the part that is there"
             )
-        self._container: Any = None
-        self._stream_of_frames: Iterator[tuple[int, Any]] | None = None
-        self._next = 0  # no frame before this index can come from the running decoder
-        self._threads = ""  # of the running decoder
-        self._landed = False  # whether a seek has led to a good frame before the one looked for
+        self._stamp = stamp
+        self._grey = grey
+        self._interpolation = "AREA" if size is not None else None
+        height, width = size or self.index.orientation.size(self.index.height, self.index.width)
+        super().__init__(
+            path,
+            shape=(len(self.index), int(height), int(width), 1 if grey else 3),
+            times=self.index.times,
+            start_time=self.index.start_time,
+        )
+        self._refuse_if_changed()
+        self._cache_bytes = int(cache_mb * 1e6)
         self._damaged: set[int] = set()
-
-    # -- what it is
-
-    def __len__(self) -> int:
-        return len(self.index)
+        self._container: Any
+        self._stream_of_frames: Iterator[tuple[int, Any]] | None
+        self._next: int  # no frame before this index can come from the running decoder
+        self._threads: str  # of the running decoder
+        self._landed: bool  # whether a seek has led to a good frame before the one looked for
+        self._kept: dict[int, Any]  # the last decoded frames, the oldest first
+        self._start_afresh()
 
     def __repr__(self) -> str:
         n, h, w, _ = self.shape
         return f"Video({self.path.name!r}: {n} frames of {w}x{h}, {self.fps:.4g} fps, {self.index.codec})"
 
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(frames, height, width, 3)."""
-        return len(self.index), self.index.height, self.index.width, 3
-
-    @property
-    def times(self) -> np.ndarray:
-        """Presentation time of every frame [s], shape (n,); the first is 0."""
-        return self.index.times
-
-    @property
-    def edges(self) -> np.ndarray:
-        """Times of the frame edges [s], shape (n + 1,)."""
-        return self.index.edges
-
-    @property
-    def fps(self) -> float:
-        """Frames per second, from the median frame interval."""
-        return self.index.fps
-
     # -- reading
 
-    def __getitem__(self, key: int | slice | np.ndarray | list[int]) -> np.ndarray:
-        if isinstance(key, (int, np.integer)):
-            return self._read([self._normalise(int(key))])[0]
-        if isinstance(key, slice):
-            return self._read(list(range(*key.indices(len(self)))))
-        return self._read([self._normalise(int(i)) for i in np.asarray(key, dtype=np.int64).ravel()])
+    def _picture(self, i: int) -> np.ndarray:
+        frame = self._kept.get(i)
+        return self._to_array(self._frame(i) if frame is None else frame)
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return self.iter_frames()
-
-    def iter_frames(self, indices: Iterable[int] | None = None) -> Iterator[np.ndarray]:
-        """Yield frames one at a time; nothing is kept.
-
-        Parameters
-        ----------
-        indices : iterable of int, optional
-            Which frames; all by default. Quick when they increase, right in any order.
-
-        Yields
-        ------
-        numpy.ndarray
-            uint8, shape (height, width, 3), RGB.
-        """
-        for i in range(len(self)) if indices is None else indices:
-            yield self._to_rgb(self._frame(self._normalise(int(i))))
-
-    def _normalise(self, i: int) -> int:
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"{self.path}: expected a frame below {len(self)}, got {i}")
-        return i % len(self)
-
-    def _read(self, indices: list[int]) -> np.ndarray:
-        out = np.empty((len(indices), *self.shape[1:]), dtype=np.uint8)
-        # in file order, so that frames behind one key frame are decoded once
-        for place in np.argsort(np.asarray(indices), kind="stable"):
-            out[place] = self._to_rgb(self._frame(indices[place]))
-        return out
-
-    def _to_rgb(self, frame: Any) -> np.ndarray:
+    def _to_array(self, frame: Any) -> np.ndarray:
         if (frame.width, frame.height) != (self.index.width, self.index.height):
             raise ValueError(
                 f"{self.path}: expected frames of {self.index.width}x{self.index.height}, "
                 f"got one of {frame.width}x{frame.height}"
             )
+        height, width = self.index.orientation.size(*self.shape[1:3])
         try:
-            return frame.to_ndarray(format="rgb24")
+            picture = self._converter.reformat(
+                frame, width, height, "gray" if self._grey else "rgb24", interpolation=self._interpolation
+            ).to_ndarray()
         except av.error.FFmpegError as error:
             raise ValueError(
                 f"{self.path}: expected frames that turn into RGB, got {frame.format.name} ({reason_of(error)})"
             ) from None
+        return self.index.orientation.apply(picture.reshape(height, width, self.shape[3]))
 
     def _frame(self, i: int) -> Any:
         if self._threads == "AUTO" and thread_type() != "AUTO":
@@ -190,11 +186,23 @@ class Video:
         for position, frame in self._stream_of_frames:
             self._next = position + 1
             self._landed |= frame is not None and position < i
+            if frame is not None:
+                self._keep(position, frame)
             if position == i:
                 return frame
             if position > i:
                 break
         return None
+
+    def _keep(self, position: int, frame: Any) -> None:
+        """Put a good frame into the ring; the oldest ones leave it."""
+        size = sum(plane.buffer_size for plane in frame.planes)
+        room = min(CACHE_FRAMES, self._cache_bytes // max(1, size))  # all frames are of one size, or cannot be read
+        self._kept.pop(position, None)
+        while self._kept and len(self._kept) >= room:
+            del self._kept[next(iter(self._kept))]
+        if room:
+            self._kept[position] = frame
 
     def _seek(self, i: int, threads: Literal["AUTO", "NONE"] | None = None) -> None:
         if threads is not None:
@@ -218,6 +226,7 @@ class Video:
         self._open("NONE")
 
     def _open(self, threads: Literal["AUTO", "NONE"]) -> Any:
+        self._refuse_if_changed()
         container = self._container = open_container(self.path, genpts=self.index.genpts)
         stream = container.streams.video[0]
         stream.thread_type = self._threads = threads
@@ -260,19 +269,39 @@ class Video:
     # -- life
 
     def close(self) -> None:
-        """Close the file; the next read opens it again."""
+        """Close the file and forget decoded frames; the next read opens it again."""
+        with self._lock:
+            container = self._container
+            self._start_afresh()
+            if container is not None:
+                container.close()
+
+    def _start_afresh(self) -> None:
+        self._container = None
         self._stream_of_frames = None
-        if self._container is not None:
-            self._container.close()
-            self._container = None
-        self._next = 0
+        self._next, self._threads, self._landed = 0, "", False
+        self._kept = {}
+        self._converter = VideoReformatter()
 
-    def __enter__(self) -> Video:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _refuse_if_changed(self) -> None:
+        """The index tells where frames are in the file that it was made from, and in no other."""
+        if self._stamp != _stamp_of(self.path):
+            raise ValueError(f"{self.path}: has changed since it was opened; open it again when it is complete")
 
     def __getstate__(self) -> dict[str, Any]:
         # an open decoder cannot travel to a worker process; it is opened again there
-        return {**self.__dict__, "_container": None, "_stream_of_frames": None, "_next": 0}
+        decoder = ("_container", "_stream_of_frames", "_kept", "_converter")
+        return {name: value for name, value in super().__getstate__().items() if name not in decoder}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._start_afresh()
+
+
+def _stamp_of(path: Path) -> tuple[int, int] | None:
+    """Size and time of the last change; None if the file is not there, which is said when it is opened."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return None
+    return facts.st_size, facts.st_mtime_ns
