@@ -40,7 +40,8 @@ def check_tracks(path: Path, times: np.ndarray, height: int, width: int) -> list
     rows, findings = raw.sizes["time"], []
     position = tracks["position"].transpose("space", "time", "keypoint", "individual").values
     there = np.isfinite(position).all(axis=0)
-    without = tuple(runs(~there.any(axis=(1, 2))))
+    seen = there.reshape(len(times), -1).any(axis=1)
+    without = tuple(runs(~seen))
     absent = sum(b - a for a, b in without)
     names = ", ".join(map(str, tracks["individual"].values[:6]))
     text = f"{path.name}: {rows} rows for {len(times)} frames; {names}; {absent} frames without any pose"
@@ -51,22 +52,24 @@ def check_tracks(path: Path, times: np.ndarray, height: int, width: int) -> list
     if off > np.median(np.diff(frame_edges(times))) / 2:
         text = f"{path.name}: its times are up to {off:.3f} s off those of the video: written with another frame rate?"
         findings.append(Finding("warning", "track times", (), text))
-    if not there.any():
+    if not seen.any():
         return [*findings, Finding("error", "poses", (), f"{path.name}: holds no pose at all")]
-    x, y = position
-
-    def outside(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):
-            return there & ((x < -MARGIN) | (y < -MARGIN) | (x > width - 1 + MARGIN) | (y > height - 1 + MARGIN))
-
-    out = outside(x, y)
+    out = _outside(position, height, width)
     if out.any():
         share = out.sum() / there.sum()
-        where = tuple(runs(out.any(axis=(1, 2))))
-        hint = "; (y, x) would fit: swapped?" if not outside(y, x).any() else ""
+        where = tuple(runs(out.reshape(len(times), -1).any(axis=1)))
+        hint = "; (y, x) would fit: swapped?" if not _outside(position[::-1], height, width).any() else ""
         text = f"{out.sum()} of {there.sum()} points outside of {width}x{height}: frames {in_words(where)}{hint}"
         findings.append(Finding("error" if share > 0.5 or hint else "warning", "poses", where, text))
     return findings
+
+
+def _outside(position: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Which points lie outside of the picture; what is not there does not."""
+    x, y = position
+    with np.errstate(invalid="ignore"):
+        out = (x < -MARGIN) | (y < -MARGIN) | (x > width - 1 + MARGIN) | (y > height - 1 + MARGIN)
+    return np.asarray(out & np.isfinite(x) & np.isfinite(y))
 
 
 def check_labels(path: Path, edges: np.ndarray, recording: str) -> list[Finding]:

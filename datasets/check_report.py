@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 Severity = Literal["info", "warning", "error"]
-SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")
 Interval = tuple[int, int]  # half-open, in frames
 
 
@@ -62,7 +61,8 @@ class CheckReport:
     @property
     def severity(self) -> Severity:
         """The gravest finding's; ``"info"`` if there is none."""
-        return max((f.severity for f in self.findings), key=SEVERITIES.index, default="info")
+        found = {f.severity for f in self.findings}
+        return "error" if "error" in found else "warning" if "warning" in found else "info"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, numbers and text, as JSON takes them.
