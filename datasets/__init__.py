@@ -30,7 +30,8 @@ if TYPE_CHECKING:
         write_recording,
     )
     from .sources import open_video
-    from .tracks import load_tracks
+    from .track_alignment import TrackAlignment, align_tracks, alignment_of
+    from .tracks import load_tracks, save_tracks
     from .video import Video
     from .windows import WindowSpec, central_windows, sample_frames, window_starts
 
@@ -60,7 +61,11 @@ _HOME_OF = {
     "simulate_recording": "simulate",
     "write_recording": "simulate",
     "open_video": "sources",
+    "TrackAlignment": "track_alignment",
+    "align_tracks": "track_alignment",
+    "alignment_of": "track_alignment",
     "load_tracks": "tracks",
+    "save_tracks": "tracks",
     "Video": "video",
     "WindowSpec": "windows",
     "central_windows": "windows",
@@ -92,9 +97,12 @@ __all__ = [
     "Recording",
     "SimulatedClip",
     "SimulatedRecording",
+    "TrackAlignment",
     "Video",
     "WindowSpec",
     "Zone",
+    "align_tracks",
+    "alignment_of",
     "annotations_from_intervals",
     "any_individual",
     "behaviors_of",
@@ -117,6 +125,7 @@ __all__ = [
     "sample_frames",
     "save_annotations",
     "save_arena",
+    "save_tracks",
     "score_whole",
     "simulate_clip",
     "simulate_recording",

@@ -1,95 +1,183 @@
-"""Pose tracks in movement's layout, read through sleap-io or from movement's own netCDF."""
+"""Pose tracks of every tool in movement's layout: which reader a file needs, and how its rows lie on the video.
+
+What a file is, is told by its content where the ending does not say it (``.h5`` is written by four tools). Nothing in
+any of them is unpickled.
+"""
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
 import xarray as xr
 
-from behavior_prism.schemas import log_operation, validate_tracks
+from behavior_prism.files import atomic_write
+from behavior_prism.schemas import validate_tracks
 
-from .annotations import frame_edges
+from .track_alignment import lay_on_frames
+from .track_dlc import read_dlc_csv, read_dlc_h5
+from .track_jabs import read_jabs
+from .track_nwb import has_pose_estimation, read_nwb
+from .track_pytables import is_pandas_table
+from .track_sleap import read_sleap_analysis, read_with_sleap_io
 
 _LEGACY_DIMS = {"keypoints": "keypoint", "individuals": "individual"}
+_REFUSED = {
+    ".npy": "bare numbers without names, confidence or order of axes; export an analysis .h5 or a csv instead",
+    ".npz": "bare numbers without names, confidence or order of axes; export an analysis .h5 or a csv instead",
+    ".pkl": "a pickle, and reading one runs whatever code it holds; export a csv or .h5 instead",
+    ".pickle": "a pickle, and reading one runs whatever code it holds; export a csv or .h5 instead",
+}
 
 
-def load_tracks(path: str | Path, *, times: np.ndarray | None = None, fps: float | None = None) -> xr.Dataset:
-    """Read pose tracks.
+class _Timed(Protocol):
+    @property
+    def times(self) -> np.ndarray: ...
+
+
+def load_tracks(
+    path: str | Path,
+    video: str | Path | _Timed | None = None,
+    *,
+    times: np.ndarray | None = None,
+    fps: float | None = None,
+    tolerance: int = 1,
+    offset: int = 0,
+) -> xr.Dataset:
+    """Read pose tracks, of one animal or several.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        ``.nc`` (movement's netCDF) or a format that sleap-io reads and that holds several frames
-        (``.slp``, SLEAP analysis ``.h5``, ...).
+        SLEAP ``.slp`` or analysis ``.h5``; DeepLabCut ``.csv`` or ``.h5`` (also lightning-pose); JABS pose ``.h5``;
+        ``.nwb`` with ndx-pose; COCO ``.json``; movement's ``.nc``; or another format that sleap-io reads.
+    video : str, pathlib.Path or Video, optional
+        The video. The tracks are laid on its frames by :func:`align_tracks`; frames without a pose are NaN.
     times : numpy.ndarray, optional
-        Time of every frame of the video [s]. The tracks are laid on this axis, each pose on the frame nearest to its
-        own time or frame number; frames without a pose are NaN.
+        Time of every frame of the video [s], in place of ``video``.
     fps : float, optional
-        Frames per second, if there are no times and the file counts frames; without either, time is what the file
+        Frames per second, if there is no video and the file counts frames; without either, time is what the file
         says.
+    tolerance, offset : int
+        As in :func:`align_tracks`.
 
     Returns
     -------
     xarray.Dataset
-        ``position(time, space, keypoint, individual)`` in pixels and
-        ``confidence(time, keypoint, individual)``.
+        ``position(time, space, keypoint, individual)`` in pixels, x before y, and
+        ``confidence(time, keypoint, individual)``, NaN where the file has none. With a video the attribute
+        ``alignment`` keeps what :func:`alignment_of` returns.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If the file is missing, cannot be read, or has poses that fall on no frame or two that fall on one.
+        If the file is missing, cannot be read, or does not fit the video.
+
+    Examples
+    --------
+    >>> tracks = load_tracks("mouse.analysis.h5", "mouse.mp4")  # doctest: +SKIP
+    >>> alignment_of(tracks).describe()  # doctest: +SKIP
+    '1800 rows on 1801 frames: no row for 1 frame at the end'
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
-    if path.suffix == ".nc":
-        tracks = _from_netcdf(path)
-    else:
-        analysis = _from_sleap_analysis(path) if path.suffix == ".h5" else None
-        tracks = _from_sleap_io(path) if analysis is None else analysis
+    if video is not None and times is not None:
+        raise ValueError(f"{path}: expected a video or the times of its frames, got both")
+    name = None
+    if video is not None:
+        times, name = _times_and_name(video)
+    tracks = _read(path, name)
     if times is not None:
-        tracks = _on_frames(tracks, np.asarray(times, dtype=np.float64), path)
-        tracks.attrs["time_unit"] = "seconds"
+        tracks, _ = lay_on_frames(tracks, times, tolerance, offset, name=str(path))
     elif fps is not None and tracks.attrs.get("time_unit") == "frames":
         tracks = tracks.assign_coords(time=tracks["time"] / fps)
         tracks.attrs |= {"fps": float(fps), "time_unit": "seconds"}
     return validate_tracks(tracks)
 
 
-def _on_frames(tracks: xr.Dataset, times: np.ndarray, path: Path) -> xr.Dataset:
-    """Lay the poses on the frames of the video by the file's own time, which may begin and end anywhere in it."""
-    own = tracks["time"].values.astype(np.float64)
-    lasts = np.diff(frame_edges(times))
-    if tracks.attrs.get("time_unit") == "frames":
-        frame = np.rint(own).astype(np.int64)
-        off = np.abs(own - frame)
-    elif len(own) == len(times) and abs(own[0] - times[0]) <= lasts[0] / 2:
-        frame, off = np.arange(len(own)), np.zeros(len(own))  # a pose for every frame, whatever rate they were given
-    else:
-        frame = np.searchsorted(times[:-1] + lasts[:-1] / 2, own)
-        off = np.abs(own - times[frame]) / lasts[frame]
-    if len(own) and frame[-1] >= len(times):
-        raise ValueError(f"{path}: poses for {frame[-1] + 1} frames, but the video has {len(times)}")
-    wrong = np.flatnonzero((off > 0.5) | (frame < 0))
-    if len(wrong):
-        raise ValueError(
-            f"{path}: expected poses at the times of frames ({times[0]:g} s to {times[-1]:g} s), "
-            f"got one at {own[wrong[0]]:g}, {off[wrong[0]]:.3g} frames off the nearest"
-        )
-    twice = np.flatnonzero(np.diff(frame) == 0)
-    if len(twice):
-        raise ValueError(
-            f"{path}: expected one pose per frame, those at {own[twice[0]]:g} and {own[twice[0] + 1]:g} s both fall on "
-            f"frame {frame[twice[0]]}; is their frame rate that of the video?"
-        )
-    return tracks.assign_coords(time=frame).reindex(time=np.arange(len(times))).assign_coords(time=times)
+def save_tracks(tracks: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write tracks as movement's netCDF.
+
+    Parameters
+    ----------
+    tracks : xarray.Dataset
+        Poses in movement's layout.
+    path : str or pathlib.Path
+        A name ending in ``.nc``.
+    overwrite : bool
+        Replace a file of that name.
+
+    Returns
+    -------
+    pathlib.Path
+        The file, whole or not there.
+
+    Raises
+    ------
+    FileExistsError, ValueError
+        If the file is there, or the tracks or its name are not what they should be.
+    """
+    path = Path(path)
+    if path.suffix != ".nc":
+        raise ValueError(f"{path}: expected a name ending in .nc")
+    validate_tracks(tracks)
+    with atomic_write(path, overwrite=overwrite) as fresh:
+        tracks.to_netcdf(fresh, engine="h5netcdf")
+    return path
 
 
-def _from_netcdf(path: Path) -> xr.Dataset:
+def _times_and_name(video: str | Path | _Timed) -> tuple[np.ndarray, str | None]:
+    if isinstance(video, str | Path):
+        from .video import Video
+
+        video = Video(video)
+    shown = getattr(video, "path", None)
+    return np.asarray(video.times), None if shown is None else Path(shown).name
+
+
+def _read(path: Path, video_name: str | None) -> xr.Dataset:
+    """Choose the reader by content before ending."""
+    ending = path.suffix.lower()
+    if ending in _REFUSED:
+        raise ValueError(f"{path}: expected named poses, got {_REFUSED[ending]}")
+    if ending == ".nc":
+        return _read_netcdf(path)
+    if ending == ".csv":
+        return read_dlc_csv(path)
+    if ending in (".h5", ".hdf5", ".slp", ".nwb"):
+        try:
+            file: Any = h5py.File(path)
+        except OSError as error:
+            raise ValueError(f"{path}: not an HDF5 file ({error})") from None
+        with file:
+            tracks = _read_hdf5(path, file)
+        if tracks is not None:
+            return tracks
+    return read_with_sleap_io(path, slp=ending in (".h5", ".hdf5", ".slp"), video_name=video_name)
+
+
+def _read_hdf5(path: Path, file: Any) -> xr.Dataset | None:
+    """Poses of an HDF5 file, or None if they are for sleap-io to read."""
+    try:
+        if {"tracks", "node_names"} <= set(file):
+            return read_sleap_analysis(path, file)
+        if "poseest" in file:
+            return read_jabs(path, file)
+        if any(is_pandas_table(group) for group in file.values()):
+            return read_dlc_h5(path, file)
+        if "nwb_version" in file.attrs:
+            return read_nwb(path, file) if has_pose_estimation(file) else None
+        if {"metadata", "instances", "frames"} <= set(file):
+            return None  # SLEAP's own format, whatever its ending
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{path}: broken HDF5 file ({error})") from None
+    raise ValueError(f"{path}: expected poses of SLEAP, DeepLabCut, JABS or NWB, got a file with {sorted(file)[:8]}")
+
+
+def _read_netcdf(path: Path) -> xr.Dataset:
     try:
         with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
             dataset = dataset.load()
@@ -100,78 +188,3 @@ def _from_netcdf(path: Path) -> xr.Dataset:
         return validate_tracks(dataset)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-
-
-def _from_sleap_analysis(path: Path) -> xr.Dataset | None:
-    """SLEAP's analysis file, through h5py: files of older versions lack tables that sleap-io insists on."""
-    try:
-        file: Any = h5py.File(path)
-    except OSError as error:
-        raise ValueError(f"{path}: not an HDF5 file ({error})") from None
-    with file:
-        if not {"tracks", "node_names"} <= set(file):
-            return None
-        position = file["tracks"][:].transpose(3, 1, 2, 0)  # (track, space, node, frame) on disk
-        keypoints = [name.decode() for name in file["node_names"][:]]
-        names = [name.decode() for name in file["track_names"][:]] if "track_names" in file else []
-        if "point_scores" in file:
-            confidence = file["point_scores"][:].transpose(2, 1, 0)
-        else:
-            confidence = np.full((len(position), position.shape[2], position.shape[3]), np.nan)
-    return _layout(position, confidence, keypoints, names, path, source="SLEAP")
-
-
-def _from_sleap_io(path: Path) -> xr.Dataset:
-    sleap_io: Any = importlib.import_module("sleap_io")  # heavy, and lazy itself
-    try:
-        if path.suffix == ".slp":
-            labels = sleap_io.load_slp(str(path), open_videos=False)
-        else:
-            labels = sleap_io.load_file(str(path))
-    except Exception as error:  # sleap-io raises whatever the format's reader meets
-        raise ValueError(f"{path}: sleap-io cannot read it ({type(error).__name__}: {error})") from error
-    if len(labels.videos) != 1:
-        raise ValueError(f"{path}: expected poses of one video, got {len(labels.videos)}")
-    poses = labels.numpy(return_confidence=True)  # (frame, track, node, [x, y, score])
-    return _layout(
-        poses[..., :2].transpose(0, 3, 2, 1),
-        poses[..., 2].transpose(0, 2, 1),
-        [node.name for node in labels.skeletons[0].nodes],
-        [track.name for track in labels.tracks],
-        path,
-        source="SLEAP" if path.suffix == ".slp" else "sleap-io",
-    )
-
-
-def _layout(
-    position: np.ndarray,
-    confidence: np.ndarray,
-    keypoints: list[str],
-    individuals: list[str],
-    path: Path,
-    *,
-    source: str,
-) -> xr.Dataset:
-    names = individuals or [f"id_{i}" for i in range(position.shape[3])]
-    if len(set(names)) != len(names):  # fragments of tracks often share a name
-        names = [f"{name}_{i}" for i, name in enumerate(names)]
-    dataset = xr.Dataset(
-        {
-            "position": (("time", "space", "keypoint", "individual"), position),
-            "confidence": (("time", "keypoint", "individual"), confidence),
-        },
-        coords={
-            "time": np.arange(len(position), dtype=np.float64),
-            "space": np.asarray(["x", "y"], dtype=object),
-            "keypoint": np.asarray(keypoints, dtype=object),
-            "individual": np.asarray(names, dtype=object),
-        },
-        attrs={
-            "source_software": source,
-            "source_file": path.name,
-            "ds_type": "poses",
-            "time_unit": "frames",
-        },
-    )
-    dataset.attrs = log_operation(dataset.attrs, "load_tracks", file=path.name)
-    return dataset

@@ -5,7 +5,7 @@ import pytest
 import sleap_io
 import xarray as xr
 
-from behavior_prism.datasets import Video, load_tracks
+from behavior_prism.datasets import Video, alignment_of, load_tracks
 
 
 @pytest.fixture
@@ -42,14 +42,19 @@ def test_slp_becomes_movement_layout(slp_file):
 
 
 def test_laid_on_the_video(slp_file):
-    tracks = load_tracks(slp_file, times=np.arange(6) / 25)
+    tracks = load_tracks(slp_file, times=np.arange(6) / 25, tolerance=2)
     assert tracks.sizes["time"] == 6
     assert bool(tracks.position.isel(time=slice(4, 6)).isnull().all())
+    assert alignment_of(tracks).describe() == "4 rows on 6 frames: no row for 2 frames at the end"
+    with pytest.raises(ValueError, match=r"a row for each of 6 frames, got 4, 2 too few at the end; .*tolerance=2"):
+        load_tracks(slp_file, times=np.arange(6) / 25)
 
 
 def test_more_poses_than_frames(slp_file):
-    with pytest.raises(ValueError, match="poses for 4 frames, but the video has 3"):
-        load_tracks(slp_file, times=np.arange(3) / 25)
+    tracks = load_tracks(slp_file, times=np.arange(3) / 25)
+    assert alignment_of(tracks).describe() == "4 rows on 3 frames: 1 row beyond the video left out"
+    with pytest.raises(ValueError, match=r"rows for 2 frames, got 4 that reach 2 beyond them; .*tolerance=2"):
+        load_tracks(slp_file, times=np.arange(2) / 25)
 
 
 def test_netcdf_with_the_old_plural_dims(slp_file, tmp_path):
@@ -61,7 +66,7 @@ def test_netcdf_with_the_old_plural_dims(slp_file, tmp_path):
 
 def test_a_part_lies_where_its_own_time_says(slp_file, tmp_path):
     times = np.arange(10) / 20
-    whole = load_tracks(slp_file, times=times)
+    whole = load_tracks(slp_file, times=times, tolerance=6)
     part = whole.isel(time=slice(2, 4))
     part.to_netcdf(tmp_path / "seconds.nc", engine="h5netcdf")
     counted = part.assign_coords(time=[2, 3]).assign_attrs(time_unit="frames")
@@ -84,8 +89,8 @@ def test_a_pose_for_every_frame_needs_no_times(slp_file, tmp_path):
 @pytest.mark.parametrize(
     ("own", "message"),
     [
-        ([0.1, 0.15, 0.2, 0.6], r"got one at 0\.6, 3 frames off the nearest"),
-        ([-0.2, 0.15, 0.2, 0.25], r"got one at -0\.2, 4 frames off the nearest"),
+        ([0.1, 0.15, 0.2, 0.6], r"got 4 that reach 3 beyond them"),
+        ([-0.2, 0.15, 0.2, 0.25], r"got 4 that reach 4 beyond them"),
         ([0.1, 0.11, 0.2, 0.25], r"those at 0\.1 and 0\.11 s both fall on frame 2; is their frame rate"),
     ],
 )

@@ -1,0 +1,152 @@
+"""DeepLabCut tables (csv and h5), and what others write in the same layout (lightning-pose, DLC converters).
+
+Columns are named by scorer, (individuals,) bodyparts, coords; coords are ``x``, ``y`` and mostly ``likelihood``, found
+by their names and never by their place. Rows are frame numbers from 0, or image names
+(``labeled-data/<video>/img0042.png`` is frame 42) in tables of human labels. Without likelihood the confidence is NaN.
+
+A csv that went through pandas once more carries one column more in front and a plain header on top; both are seen past.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .track_layout import tracks_from_arrays
+from .track_pytables import Columns, is_pandas_table, read_pandas_table
+
+_HEADERS = ("scorer", "individuals", "bodyparts", "coords")
+_NO_ANIMAL = "single"  # multi-animal tables call what belongs to no animal so
+
+
+def read_dlc_csv(path: Path) -> xr.Dataset:
+    """Read a csv in DeepLabCut's layout.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; 3 or 4 rows of header.
+
+    Returns
+    -------
+    xarray.Dataset
+        Tracks; time counts frames.
+
+    Raises
+    ------
+    ValueError
+        If it is another kind of table, or one that breaks off.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = [line for line in csv.reader(file) if line]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: expected a csv of poses, got something else ({error})") from None
+    named: dict[str, list[str]] = {}
+    at = 0  # column that holds the words scorer, bodyparts, coords
+    for line in lines[:5]:
+        for column, word in enumerate(line[:2]):
+            if word in _HEADERS:
+                named[word], at = line, column
+    if not {"bodyparts", "coords"} <= set(named):
+        got = ",".join(lines[0])[:60] if lines else "an empty file"
+        raise ValueError(f"{path}: expected DeepLabCut's header (rows scorer, bodyparts, coords), got {got!r}")
+    coords = named["coords"]
+    first = next((i for i in range(at + 1, len(coords)) if coords[i]), len(coords))
+    body = lines[max(lines.index(line) for line in named.values()) + 1 :]
+    width = len(coords)
+    short = next((i for i, line in enumerate(body) if len(line) != width), None)
+    if short is not None:
+        raise ValueError(f"{path}: expected {width} cells in every row, got {len(body[short])} in row {short} of poses")
+    try:
+        values = np.array([[float(cell) if cell else np.nan for cell in line[first:]] for line in body], dtype=float)
+    except ValueError as error:
+        raise ValueError(f"{path}: expected numbers below the header ({error})") from None
+    levels = [named[word][first:] for word in ("individuals", "bodyparts", "coords") if word in named]
+    rows = ["/".join(line[at:first]) for line in body]
+    return _tracks(list(zip(*levels, strict=True)), rows, values.reshape(len(rows), width - first), path)
+
+
+def read_dlc_h5(path: Path, file: Any) -> xr.Dataset:
+    """Read a DeepLabCut .h5 without PyTables: nothing in it is unpickled.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file's name, for messages.
+    file : h5py.File
+        The open file.
+
+    Returns
+    -------
+    xarray.Dataset
+        Tracks; time counts frames.
+
+    Raises
+    ------
+    ValueError
+        If the table is of another kind.
+    """
+    names = [name for name, group in file.items() if is_pandas_table(group)]
+    if len(names) != 1:
+        raise ValueError(f"{path}: expected one table of poses, got {names}")
+    try:
+        columns, rows, values = read_pandas_table(file[names[0]])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if any(len(column) not in (3, 4) for column in columns):
+        raise ValueError(f"{path}: expected columns of 3 or 4 levels (scorer ... coords), got {len(columns[0])}")
+    return _tracks([column[1:] for column in columns], rows, values, path)
+
+
+def _tracks(columns: Columns, rows: list[str], values: np.ndarray, path: Path) -> xr.Dataset:
+    """Columns are ([individual,] bodypart, coordinate)."""
+    columns = [column if len(column) == 3 else ("", *column) for column in columns]
+    place = {column: i for i, column in enumerate(columns)}
+    if len(place) != len(columns):
+        raise ValueError(f"{path}: expected every keypoint once, got the same column twice")
+    unknown = sorted({column[2] for column in columns} - {"x", "y", "likelihood"})
+    if unknown:
+        raise ValueError(f"{path}: expected the coordinates x, y and likelihood, got also {unknown}")
+    individuals = list(dict.fromkeys(column[0] for column in columns))
+    keypoints = list(dict.fromkeys(column[1] for column in columns))
+    position = np.full((len(rows), 2, len(keypoints), len(individuals)), np.nan)
+    confidence = np.full((len(rows), len(keypoints), len(individuals)), np.nan)
+    for (individual, keypoint, coordinate), i in place.items():
+        k, n = keypoints.index(keypoint), individuals.index(individual)
+        if coordinate == "likelihood":
+            confidence[:, k, n] = values[:, i]
+        else:
+            position[:, "xy".index(coordinate), k, n] = values[:, i]
+    if not {"x", "y"} <= {column[2] for column in columns}:
+        raise ValueError(f"{path}: expected x and y of every keypoint")
+    frames, from_images = _frame_numbers(rows, path)
+    return tracks_from_arrays(
+        position,
+        confidence,
+        keypoints,
+        [name or _NO_ANIMAL for name in individuals] if individuals != [""] else [],
+        source="DeepLabCut",
+        path=path,
+        times=frames,
+        **({"rows": "image names"} if from_images else {}),
+    )
+
+
+def _frame_numbers(rows: list[str], path: Path) -> tuple[np.ndarray, bool]:
+    """Frame of every row, from its number or from the digits at the end of the image's name."""
+    if all(re.fullmatch(r"\d+(\.0)?", row) for row in rows):
+        return np.array([int(float(row)) for row in rows], dtype=np.int64), False
+    folders = {row.replace("\\", "/").rpartition("/")[0] for row in rows}
+    if len(folders) > 1:
+        raise ValueError(f"{path}: expected labels of one video, got those of {len(folders)}: {sorted(folders)[:3]}")
+    found = [re.search(r"(\d+)\.\w+$", row) for row in rows]
+    odd = next((row for row, match in zip(rows, found, strict=True) if match is None), None)
+    if odd is not None:
+        raise ValueError(f"{path}: expected a frame number or the name of a numbered image, got the row {odd!r}")
+    return np.array([int(match.group(1)) for match in found if match], dtype=np.int64), True
