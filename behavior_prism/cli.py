@@ -23,6 +23,7 @@ from .console import (
     progress_bars,
     say,
 )
+from .show_cli import show
 from .weights_cli import app as weights_app
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(weights_app, name="weights")
 app.command()(check)
+app.command()(show)
 
 
 @app.callback()
