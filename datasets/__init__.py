@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from .annotations import Annotations, annotations_from_intervals, any_individual, from_dense, to_dense
     from .arena_file import load_arena, save_arena
     from .arenas import Arena, Zone, occupancy, to_millimetres
+    from .background import background_of, track_by_background
     from .bout_table import load_annotations, save_annotations, score_whole
     from .check import check_recording
     from .check_report import CheckReport, Finding
     from .crop_cut import crop_frame, cut_square, iter_crops
     from .crops import CropSpec, plan_crops, plan_key
     from .frame_source import FrameSource
-    from .recording import Recording, fingerprint, load_recording, recording_name
+    from .recording import Recording, RecordingInfo, fingerprint, load_recording, recording_name
     from .simulate import (
         FLY_BEHAVIORS,
         MOUSE_BEHAVIORS,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         write_recording,
     )
     from .sources import open_video
+    from .timestamps import Timestamps, read_timestamps
     from .track_alignment import TrackAlignment, align_tracks, alignment_of
     from .tracks import load_tracks, save_tracks
     from .video import Video
@@ -48,6 +50,9 @@ _HOME_OF = {
     "CheckReport": "check_report",
     "Finding": "check_report",
     "FrameSource": "frame_source",
+    "RecordingInfo": "recording",
+    "Timestamps": "timestamps",
+    "read_timestamps": "timestamps",
     "Recording": "recording",
     "fingerprint": "recording",
     "load_recording": "recording",
@@ -83,6 +88,8 @@ _HOME_OF = {
     "to_millimetres": "arenas",
     "load_arena": "arena_file",
     "save_arena": "arena_file",
+    "background_of": "background",
+    "track_by_background": "background",
 }
 
 __all__ = [
@@ -95,8 +102,10 @@ __all__ = [
     "FrameSource",
     "MOUSE_BEHAVIORS",
     "Recording",
+    "RecordingInfo",
     "SimulatedClip",
     "SimulatedRecording",
+    "Timestamps",
     "TrackAlignment",
     "Video",
     "WindowSpec",
@@ -105,6 +114,7 @@ __all__ = [
     "alignment_of",
     "annotations_from_intervals",
     "any_individual",
+    "background_of",
     "behaviors_of",
     "central_windows",
     "check_recording",
@@ -121,6 +131,7 @@ __all__ = [
     "open_video",
     "plan_crops",
     "plan_key",
+    "read_timestamps",
     "recording_name",
     "sample_frames",
     "save_annotations",
@@ -131,6 +142,7 @@ __all__ = [
     "simulate_recording",
     "to_dense",
     "to_millimetres",
+    "track_by_background",
     "window_starts",
     "write_recording",
 ]

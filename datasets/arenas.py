@@ -288,7 +288,7 @@ def to_millimetres(tracks: xr.Dataset, arena: Arena) -> xr.Dataset:
     return scaled
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     # no integer of more digits than a float holds, which JSON may have
     return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(abs(value) < 1e12)
 
