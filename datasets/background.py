@@ -52,13 +52,11 @@ def background_of(video: FrameSource, *, num_frames: int = 30, start: int = 0, s
     ValueError
         If there would be no frames.
     """
-    import cv2
-
     stop = len(video) if stop is None else stop
     if num_frames < 1 or stop <= start:
         raise ValueError(f"background: expected one frame or more, got {min(num_frames, stop - start)}")
     chosen = video.iter_frames(_spaced(start, stop, num_frames))
-    greys = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in chosen])
+    greys = np.stack([_grey(frame) for frame in chosen])
     middle = np.empty(greys.shape[1:], dtype=np.float32)
     for row in range(len(middle)):  # row by row: the median would hold all in float64
         middle[row] = np.median(greys[:, row], axis=0)
@@ -122,7 +120,7 @@ def track_by_background(
     empty = cv2.GaussianBlur(np.asarray(background, dtype=np.float32), (0, 0), _BLUR)
 
     def _difference(frame: np.ndarray) -> np.ndarray:
-        grey = cv2.GaussianBlur(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), _BLUR)
+        grey = cv2.GaussianBlur(_grey(frame).astype(np.float32), (0, 0), _BLUR)
         if animal == "any":
             return np.abs(grey - empty)
         return empty - grey if animal == "darker" else grey - empty
@@ -171,6 +169,12 @@ def track_by_background(
         tracks.attrs, "track_by_background", animal=animal, threshold=thresholds, min_area=min_area
     )
     return validate_tracks(tracks)
+
+
+def _grey(frame: np.ndarray) -> np.ndarray:
+    import cv2
+
+    return frame[..., 0] if frame.shape[2] == 1 else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
 
 
 def _check_positive(**numbers: float | None) -> None:

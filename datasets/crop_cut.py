@@ -29,7 +29,7 @@ def crop_frame(
     Parameters
     ----------
     frame : numpy.ndarray
-        uint8, shape (height, width, 3).
+        uint8, shape (height, width, channels).
     geometry : xarray.Dataset
         One frame of a plan: ``plan.isel(time=i)``.
     individuals : str or sequence of str, optional
@@ -40,7 +40,7 @@ def crop_frame(
     Returns
     -------
     dict of str to numpy.ndarray
-        uint8, shape (out_size, out_size, 3), of those that are valid in this frame.
+        uint8, shape (out_size, out_size, channels), of those that are valid in this frame.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def iter_crops(
     index : int
         Frame of the video.
     crops : dict of str to numpy.ndarray
-        uint8, shape (out_size, out_size, 3), of those that are valid in this frame.
+        uint8, shape (out_size, out_size, channels), of those that are valid in this frame.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def cut_square(
     Parameters
     ----------
     frame : numpy.ndarray
-        uint8, shape (height, width, 3).
+        uint8, shape (height, width, channels).
     centre : (float, float)
         x and y [pixels].
     side : float
@@ -128,7 +128,7 @@ def cut_square(
     Returns
     -------
     numpy.ndarray
-        uint8, shape (out_size, out_size, 3). A square that is made smaller is sampled at least as finely as the
+        uint8, shape (out_size, out_size, channels). A square that is made smaller is sampled at least as finely as the
         picture and then averaged by areas, so that nothing flickers.
     """
     import cv2
@@ -152,7 +152,9 @@ def cut_square(
         borderMode=cv2.BORDER_REPLICATE if border == "edge" else cv2.BORDER_CONSTANT,
         borderValue=(value, value, value),
     )
-    return crop if finer == 1 else cv2.resize(crop, (out_size, out_size), interpolation=cv2.INTER_AREA)
+    if finer > 1:
+        crop = cv2.resize(crop, (out_size, out_size), interpolation=cv2.INTER_AREA)
+    return crop.reshape(out_size, out_size, *frame.shape[2:])  # OpenCV drops the channel of grey frames
 
 
 class _Cutter:

@@ -8,6 +8,8 @@ from numbered_videos import write_video
 
 from behavior_prism.datasets import (
     CropSpec,
+    Recording,
+    Video,
     background_of,
     load_recording,
     plan_crops,
@@ -81,6 +83,14 @@ def test_the_background_is_the_empty_arena(tmp_path):
     assert np.abs(background_of(video) - 60).max() < 4
     with pytest.raises(ValueError, match="one frame or more"):
         background_of(video, num_frames=0)
+
+
+def test_grey_frames(tmp_path):
+    video = write_video(tmp_path / "a.mp4", squares(), options={"crf": "5"})
+    colour = load_recording(video)
+    grey = Recording(video=Video(video, grey=True), name="a")
+    assert grey.video.shape[-1] == 1
+    np.testing.assert_allclose(track_by_background(grey)["position"], track_by_background(colour)["position"], atol=0.5)
 
 
 def test_small_blobs_do_not_count(tmp_path):

@@ -94,6 +94,15 @@ def test_a_crop_of_the_same_size_is_a_cutout():
     assert np.abs(half - means).max() <= 0.5  # every pixel is the mean of its area
 
 
+@pytest.mark.parametrize("out_size", [20, 40, 60])
+def test_grey_frames_keep_their_channel(out_size):
+    frame = np.random.default_rng(0).integers(0, 256, (100, 120, 1), dtype=np.uint8)
+    crop = cut_square(frame, (49.5, 39.5), 40, 0.2, out_size=out_size)
+    assert crop.shape == (out_size, out_size, 1)
+    colour = cut_square(np.repeat(frame, 3, axis=2), (49.5, 39.5), 40, 0.2, out_size=out_size)
+    np.testing.assert_array_equal(crop, colour[..., :1])
+
+
 def test_shrinking_does_not_alias():
     """A board of single pixels becomes grey, not a pattern."""
     board = np.indices((256, 256)).sum(axis=0) % 2 * 255
