@@ -146,7 +146,7 @@ def _frame_numbers(rows: list[str], path: Path) -> tuple[np.ndarray, bool]:
     if len(folders) > 1:
         raise ValueError(f"{path}: expected labels of one video, got those of {len(folders)}: {sorted(folders)[:3]}")
     found = [re.search(r"(\d+)\.\w+$", row) for row in rows]
-    odd = next((row for row, match in zip(rows, found, strict=True) if match is None), None)
+    odd = next((r for r, match in zip(rows, found, strict=True) if match is None and not r.isdigit()), None)
     if odd is not None:
         raise ValueError(f"{path}: expected a frame number or the name of a numbered image, got the row {odd!r}")
     return np.array([int(match.group(1)) for match in found if match], dtype=np.int64), True

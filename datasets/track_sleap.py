@@ -90,7 +90,8 @@ def read_with_sleap_io(path: Path, *, slp: bool = False, video_name: str | None 
     except Exception as error:  # sleap-io raises whatever the format's reader meets
         raise ValueError(f"{path}: sleap-io cannot read it ({type(error).__name__}: {error})") from error
     if not hasattr(labels, "labeled_frames") or not len(labels.labeled_frames) or not labels.skeletons:
-        raise ValueError(f"{path}: expected poses, sleap-io finds none in it")
+        hint = "; it looks for the images beside the file" if path.suffix == ".json" else ""
+        raise ValueError(f"{path}: expected poses, sleap-io finds none in it{hint}")
     return _from_labels(labels, _one_video(labels, video_name, path), path, source="SLEAP" if slp else "sleap-io")
 
 
