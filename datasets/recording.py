@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,36 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from .frame_source import FrameSource
+    from .timestamps import Timestamps
 
 Region = tuple[int, int, int, int]  # x, y, width, height in pixels
 _SIDE_FILE = re.compile(r"\.(bouts\.(csv|tsv|txt)|tracks\.nc|captions\.csv|features\.zarr|predictions\.zarr)$", re.I)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingInfo:
+    """What a lab knows about a recording and the video does not.
+
+    Parameters
+    ----------
+    session, group, camera : str
+        Names.
+    animals : tuple of str
+        Who is in it.
+    notes : str
+        Anything else.
+
+    Examples
+    --------
+    >>> RecordingInfo(session="2024-05-01", animals=("m1", "m2")).camera
+    ''
+    """
+
+    session: str = ""
+    group: str = ""
+    camera: str = ""
+    animals: tuple[str, ...] = ()
+    notes: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,11 +67,16 @@ class Recording:
         Half-open interval of the frames meant; all by default.
     tracks : xarray.Dataset, optional
         Where the animals are, movement's layout.
+    clocks : mapping of str to numpy.ndarray
+        What other clocks (TTL, neural data) showed when each frame was taken [s], shape (frames of the video,), not
+        decreasing; a frame that a clock does not know is NaN.
+    info : RecordingInfo
+        Session, group, camera, animals, notes.
 
     Raises
     ------
     ValueError
-        If a region leaves the picture or the interval leaves the video.
+        If a region leaves the picture, the interval leaves the video, or a clock does not fit it.
 
     Examples
     --------
@@ -58,6 +91,8 @@ class Recording:
     start_frame: int = 0
     stop_frame: int = -1
     tracks: xr.Dataset | None = None
+    clocks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    info: RecordingInfo = field(default_factory=RecordingInfo)
 
     def __post_init__(self) -> None:
         num_frames, height, width, _ = self.video.shape
@@ -76,6 +111,17 @@ class Recording:
                     f"{self.video.path}: region {name!r} = (x {x}, y {y}, width {w}, height {h}) "
                     f"leaves the picture of {width}x{height}"
                 )
+        object.__setattr__(self, "clocks", {name: self._checked(name, clock) for name, clock in self.clocks.items()})
+
+    def _checked(self, name: str, clock: np.ndarray) -> np.ndarray:
+        seconds = np.asarray(clock, dtype=np.float64)
+        what = f"{self.video.path}: clock {name!r}: expected"
+        if seconds.shape != (self.video.shape[0],):
+            raise ValueError(f"{what} one time for each of {self.video.shape[0]} frames, got shape {seconds.shape}")
+        known = seconds[~np.isnan(seconds)]
+        if np.isinf(known).any() or (np.diff(known) < 0).any():
+            raise ValueError(f"{what} finite times that do not go back")
+        return seconds
 
     @property
     def individuals(self) -> tuple[str, ...]:
@@ -91,6 +137,16 @@ class Recording:
     def times(self) -> np.ndarray:
         """Time of every frame of the whole video [s]."""
         return self.video.times
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Times of the frame edges of the whole video [s], one more than it has frames."""
+        return self.video.edges
+
+    @property
+    def start_time(self) -> float:
+        """What the clock behind ``times`` showed at the first frame [s]: the container's, or the camera's."""
+        return self.video.start_time
 
     def crop(self, frame: np.ndarray, individual: str) -> np.ndarray:
         """Cut one individual's region out of a frame.
@@ -121,6 +177,9 @@ def load_recording(
     allow_cut_short: bool = False,
     times: Sequence[float] | np.ndarray | None = None,
     fps: float | None = None,
+    timestamps: str | Path | Timestamps | None = None,
+    clocks: Mapping[str, np.ndarray] | None = None,
+    info: RecordingInfo | None = None,
 ) -> Recording:
     """Open a video as a recording.
 
@@ -140,6 +199,11 @@ def load_recording(
         Take a file that holds fewer frames than its header promises.
     times, fps
         When the frames were taken, as in :func:`open_video`; one is needed for what is not a video file.
+    timestamps : str, pathlib.Path or Timestamps, optional
+        The camera's table of times in seconds, one row per frame; for other units, several columns or a tolerance
+        what :func:`read_timestamps` gives. Warns if rows were left out or made up within that tolerance.
+    clocks, info
+        As in :class:`Recording`.
 
     Returns
     -------
@@ -153,7 +217,10 @@ def load_recording(
     from .sources import open_video
     from .tracks import load_tracks
 
-    video = open_video(path, times=times, fps=fps, allow_cut_short=allow_cut_short)
+    if timestamps is None:
+        video = open_video(path, times=times, fps=fps, allow_cut_short=allow_cut_short)
+    else:
+        video = _with_timestamps(path, timestamps, allow_cut_short, given=times is not None or fps is not None)
     start, stop = frames if frames is not None else (0, -1)
     return Recording(
         video=video,
@@ -162,7 +229,30 @@ def load_recording(
         start_frame=start,
         stop_frame=stop,
         tracks=None if tracks is None else load_tracks(tracks, times=video.times),
+        clocks=dict(clocks or {}),
+        info=info or RecordingInfo(),
     )
+
+
+def _with_timestamps(
+    path: str | Path, timestamps: str | Path | Timestamps, allow_cut_short: bool, *, given: bool
+) -> FrameSource:
+    from .sources import open_video
+    from .timestamps import Timestamps, read_timestamps
+
+    if given:
+        raise ValueError(f"{path}: expected timestamps, times or fps, got two of them")
+    table = timestamps if isinstance(timestamps, Timestamps) else read_timestamps(timestamps)
+    num_frames = len(open_video(path, fps=1.0, allow_cut_short=allow_cut_short))
+    fitted = table.fitted(num_frames)
+    if fitted.note:
+        warnings.warn(fitted.note, stacklevel=3)
+    try:
+        video = open_video(path, times=fitted.times, allow_cut_short=allow_cut_short)
+    except ValueError as error:
+        raise ValueError(f"{table.path}: does not fit: {error}") from None
+    video.start_time = fitted.start_time
+    return video
 
 
 def recording_name(path: str | Path) -> str:
