@@ -218,7 +218,7 @@ def _is_replaceable(path: Path, settings: dict[str, Any], overwrite: bool) -> bo
         changed = sorted(k for k in settings if before.get(k) != settings[k])
         raise FileExistsError(
             f"{path}: exists already, made with another {', '.join(changed)}; "
-            "choose another name or overwrite it explicitly"
+            "choose another name or overwrite it explicitly (--overwrite)"
         )
     return True
 

@@ -177,7 +177,7 @@ class FeatureWriter:
             now = {**settings, "batch": attrs.get("batch")}
             raise FileExistsError(
                 f"{self.partial}: begun with another {', '.join(sorted(k for k in now if before.get(k) != now[k]))}; "
-                "extract as before to finish it, choose another name or overwrite it explicitly"
+                "extract as before to finish it, choose another name or overwrite it explicitly (--overwrite)"
             )
         self.discard()
         return None

@@ -92,8 +92,13 @@ def notice(text: str) -> None:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Any]:
+def progress_bars(unit: str = "frames") -> Iterator[Any]:
     """Give a function that makes one bar per item: ``bar(name)(done, of)``.
+
+    Parameters
+    ----------
+    unit : str
+        What is counted.
 
     Yields
     ------
@@ -106,7 +111,7 @@ def progress_bars() -> Iterator[Any]:
         TextColumn("{task.description}", markup=False),  # names of recordings may hold brackets
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("frames"),
+        TextColumn(unit),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err_console) as bars:

@@ -29,7 +29,7 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         If it is there and may not.
     """
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path}: exists already; choose another name or overwrite it explicitly")
+        raise FileExistsError(f"{path}: exists already; choose another name or overwrite it explicitly (--overwrite)")
 
 
 @contextmanager

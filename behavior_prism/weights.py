@@ -58,7 +58,9 @@ def list_weights(folder: Path | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def convert_weights(source: str | Path, out: str | Path, *, overwrite: bool = False) -> Path:
+def convert_weights(
+    source: str | Path, out: str | Path, *, trained: bool | None = None, overwrite: bool = False
+) -> Path:
     """Turn a weights file of any layout into our ``.safetensors``, which says its own sizes and opens at once.
 
     Parameters
@@ -67,6 +69,8 @@ def convert_weights(source: str | Path, out: str | Path, *, overwrite: bool = Fa
         Official Flax ``.npz``, or ``.safetensors`` of ``transformers``, of a named size.
     out : str or pathlib.Path
         File to make; its tokenizer, if there is one, is copied beside it.
+    trained : bool, optional
+        Whether the weights were learned; by default what the source says, and yes if it cannot say.
     overwrite : bool
         Replace an existing file.
 
@@ -82,15 +86,20 @@ def convert_weights(source: str | Path, out: str | Path, *, overwrite: bool = Fa
     from .encoder import save_encoder
     from .encoder.checkpoints import read_model
     from .encoder.tokenizer import FILE_NAMES, find_tokenizer
+    from .files import atomic_write
 
     out = Path(out)
     if out.exists() and not overwrite:
-        raise FileExistsError(f"{out}: exists already; choose another name or overwrite it explicitly")
-    model, trained = read_model(source)
-    path = save_encoder(out, model, trained=trained, overwrite=overwrite)
-    tokenizer = find_tokenizer(Path(source))
-    if tokenizer is not None and tokenizer.parent.resolve() != path.parent.resolve():
-        path.with_name(FILE_NAMES[0]).write_bytes(tokenizer.read_bytes())
+        raise FileExistsError(f"{out}: exists already; choose another name or overwrite it explicitly (--overwrite)")
+    model, learned = read_model(source)
+    tokenizer, beside = find_tokenizer(Path(source)), out.with_name(FILE_NAMES[0])
+    pieces = None if tokenizer is None else tokenizer.read_bytes()
+    if pieces is not None and not overwrite and beside.exists() and beside.read_bytes() != pieces:
+        raise FileExistsError(f"{beside}: the tokenizer of other weights lies there; choose another folder")
+    path = save_encoder(out, model, trained=learned if trained is None else trained, overwrite=overwrite)
+    if pieces is not None:
+        with atomic_write(beside, overwrite=True) as part:
+            part.write_bytes(pieces)
     return path
 
 
@@ -172,12 +181,12 @@ def compare_precisions(
 
     if wrong := [p for p in precisions if p not in PRECISIONS]:
         raise ValueError(f"precision: expected some of {', '.join(PRECISIONS)}, got {wrong[0]!r}")
+    device = "cpu" if "int8" in precisions else "auto"  # one device, or the seconds would not compare
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.float32}
 
     def tokens_of(kind: str) -> tuple[torch.Tensor, float]:
-        loaded = load_encoder(
-            weights, dtype=dtypes[kind], int8=kind == "int8", device="cpu" if kind == "int8" else "auto"
-        )
+        loaded = load_encoder(weights, dtype=dtypes[kind], int8=kind == "int8", device=device)
+
         clips = read_clips(video, loaded, num_clips)
         parts = []
         with torch.inference_mode():

@@ -32,13 +32,13 @@ def fetch(name: Name) -> None:
 
     Example: `behavior-prism weights fetch videoprism-base`
     """
-    from .encoder import RELEASES, fetch_weights, find_release
+    from .encoder import PRESETS, RELEASES, fetch_weights, find_release
 
     release = find_release(name)
     if release is None:
-        raise ValueError(
-            f"{name}: expected one of {', '.join(RELEASES)}, or OWNER/REPO; no weights were released for it"
-        )
+        known = name.removeprefix("videoprism-") in PRESETS
+        what = "no weights were released for it" if known else "no such name"
+        raise ValueError(f"{name}: {what}; expected one of {', '.join(RELEASES)}, or OWNER/REPO of the Hub")
     say(str(fetch_weights(release)))
 
 
@@ -46,6 +46,7 @@ def fetch(name: Name) -> None:
 def convert(
     source: Annotated[Path, typer.Argument(help="Official .npz, or .safetensors of transformers.")],
     out: Annotated[Path, typer.Argument(help="File to make, .safetensors.")],
+    untrained: Annotated[bool, typer.Option("--untrained", help="Note that these weights were not learned.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Turn weights of another layout into a file that says its own sizes and opens at once.
@@ -54,7 +55,7 @@ def convert(
     """
     from .weights import convert_weights
 
-    say(str(convert_weights(source, out, overwrite=overwrite)))
+    say(str(convert_weights(source, out, trained=False if untrained else None, overwrite=overwrite)))
 
 
 @app.command()
@@ -76,8 +77,11 @@ def verify(
         raise ValueError(
             "--precision and --video: expected both or neither; precisions are compared on your own frames"
         )
-    say(load_encoder(weights, device="cpu").describe())
+    loaded = load_encoder(weights, device="cpu")
+    say(loaded.describe())
+    if loaded.video_text is not None and video is not None:
+        say("the tokens of its video encoder are compared, not the embeddings of clips and texts")
     if video is not None:
-        with progress_bars() as bar:
-            table = compare_precisions(weights, video, wanted, num_clips=clips, progress=bar("precisions"))
+        with progress_bars("precisions") as bar:
+            table = compare_precisions(weights, video, wanted, num_clips=clips, progress=bar("compared"))
         print_table(table.set_index("precision"), "Tokens against those of float32")

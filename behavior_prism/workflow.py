@@ -256,7 +256,8 @@ def load_labels(
         if not _parts_of(tables, store):
             have = sorted({r for t in tables for r in t.recordings})
             raise ValueError(
-                f"no labels for the recording {store.attrs['recording']!r}: the label files speak of {have}"
+                f"no labels for the recording {store.attrs['recording']!r}: the label files speak of {have}; name the "
+                f"file {store.attrs['recording']}.bouts.csv or add a column 'recording'"
             )
     found, notes = _merge_labels(tables, stores, behaviors, ignore)
     return [one for one in found if one is not None], notes

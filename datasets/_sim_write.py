@@ -25,8 +25,11 @@ def _encode(frames: Iterable[np.ndarray], path: Path, *, fps: float, crf: int) -
     import av
 
     rate = Fraction(fps).limit_denominator(10_000)
+    # No B-frames: with them x264's AVX-512 code gave another file now and then from the same frames (6 different ones
+    # in 8 processes; with AVX2 code, or without B-frames, one).
+    options = {"crf": str(crf), "preset": "veryfast", "threads": "1", "bf": "0"}
     with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "veryfast"})
+        stream = container.add_stream("libx264", rate=rate, options=options)
         stream.pix_fmt = "yuv420p"
         for index, pixels in enumerate(frames):
             if index == 0:
@@ -101,7 +104,7 @@ def write_recording(
     }
     for path in paths.values():
         if path.exists() and not overwrite:
-            raise FileExistsError(f"{path}: exists already; choose another name or overwrite it explicitly")
+            raise FileExistsError(f"{path}: exists already; choose another name or overwrite it explicitly (--overwrite)")
     folder.mkdir(parents=True, exist_ok=True)
 
     def video(path: Path) -> None:

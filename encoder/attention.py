@@ -38,7 +38,10 @@ Backend = Literal["auto", "explicit", "chunked", "flex"]
 
 # What the official code adds to masked logits: far below any capped logit, yet finite, so that a row that is masked
 # everywhere gives an average and not NaN.
-MASKED = -0.7 * torch.finfo(torch.float32).max
+# Half of the largest number, not 0.7 of it as there: FlexAttention multiplies by log2(e) inside.
+MASKED = -0.5 * torch.finfo(torch.float32).max
+# Above this cap the sigmoid would lose more than the logits' own rounding; the released models have 50.
+MAX_SIGMOID_CAP = 200.0
 # Logits held at once before attention goes by blocks of queries: 64 Mi are 256 MB in float32.
 MAX_LOGITS = 2**26
 # FlexAttention pays from about this many keys on; below it a tile is mostly empty.
@@ -120,13 +123,15 @@ def choose_backend(q_BHNK: Tensor, k_BHMK: Tensor) -> Backend:
 
 def _explicit(q: Tensor, k: Tensor, v: Tensor, cap: float, paddings: Tensor | None, causal: bool, first: int = 0):
     """All at once; ``first`` is the place of the first query, for blocks of them."""
-    if cap > 0:
+    if cap == 0 or cap > MAX_SIGMOID_CAP:
+        # without a cap (poolers) products overflow in half precision; there is one query, so this costs little
+        logits = q.float() @ k.float().transpose(-1, -2)
+        logits = cap * torch.tanh(logits / cap) if cap > 0 else logits
+    else:
         # in place where no gradient is wanted: the logits are the largest tensor there is
         logits = ((q * (2 / cap)) @ k.transpose(-1, -2)).float()
         logits = logits.sigmoid() if logits.requires_grad else logits.sigmoid_()
         logits = logits * (2 * cap) if logits.requires_grad else logits.mul_(2 * cap)
-    else:
-        logits = (q @ k.transpose(-1, -2)).float()
     mask = None if paddings is None else (paddings > 0)[:, None, None, :]
     if causal:
         queries = torch.arange(first, first + q.shape[2], device=q.device)
@@ -153,7 +158,7 @@ def _chunked(q: Tensor, k: Tensor, v: Tensor, cap: float, paddings: Tensor | Non
 def _compiled_flex() -> Callable[..., Any]:
     from torch.nn.attention.flex_attention import flex_attention
 
-    return torch.compile(flex_attention, dynamic=False)
+    return torch.compile(flex_attention)
 
 
 def _flex(q: Tensor, k: Tensor, v: Tensor, cap: float, paddings: Tensor | None, causal: bool) -> Tensor:

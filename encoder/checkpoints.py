@@ -16,11 +16,12 @@ import os
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from .classifier import VideoClassifier
 from .config import PRESETS, VideoClassifierConfig, VideoEncoderConfig, VideoTextConfig
-from .layouts import TRANSFORMERS_BUFFERS, Entry, LayoutName, Model, layout
+from .layouts import TRANSFORMERS_BUFFERS, Entry, LayoutName, Model, layout, refuse_int8
 from .model import VideoEncoder
 from .video_text import VideoTextModel
 from .weights_file import WeightsFile, open_weights
@@ -123,7 +124,10 @@ def read_model(path: str | Path) -> tuple[Model, bool]:
     """
     with open_weights(path) as file:
         config, trained = _own_config(file) if _layout_of(file) == "ours" else (_find_config(file), True)
-        model = build(config)
+        try:
+            model = build(config)
+        except RuntimeError as error:  # sizes beyond all memory, which a damaged file may name
+            raise ValueError(f"{file.path}: expected the sizes of a model in the file's metadata ({error})") from None
         _load(file, model)
     return model.eval(), trained
 
@@ -211,7 +215,8 @@ def _entries(model: Model, name: str, *, quiet: bool = False) -> list[Entry]:
 
 def _load(file: WeightsFile, model: Model) -> None:
     entries = _entries(model, _layout_of(file))
-    problems = _problems(file, entries) or _values_that_are_not_finite(file, entries)
+    dtype = next(model.parameters()).dtype
+    problems = _problems(file, entries) or _values_that_are_not_finite(file, entries, dtype)
     if problems:
         raise ValueError(f"{file.path}: does not fit the model: {'; '.join(problems)}{_hint(file, model)}")
     if next(model.parameters()).is_meta:
@@ -253,9 +258,13 @@ def _problems(file: WeightsFile, entries: list[Entry]) -> list[str]:
     return problems
 
 
-def _values_that_are_not_finite(file: WeightsFile, entries: list[Entry]) -> list[str]:
-    names = dict.fromkeys(entry.theirs for entry in entries)
-    return [f"{name}: holds values that are not finite" for name in names if not bool(file.read(name).isfinite().all())]
+def _values_that_are_not_finite(file: WeightsFile, entries: list[Entry], dtype: torch.dtype) -> list[str]:
+    """Such tensors, in the type that they will have: what is finite in float64 may not be in float32."""
+    found = []
+    for name in dict.fromkeys(entry.theirs for entry in entries):
+        if not bool(file.read(name).to(dtype).isfinite().all()):
+            found.append(f"{name}: holds values that are not finite as {str(dtype).removeprefix('torch.')}")
+    return found
 
 
 def _hint(file: WeightsFile, model: Model) -> str:
@@ -275,7 +284,7 @@ def _some(names: list[str], limit: int = 3) -> str:
     return ", ".join(names[:limit]) + more
 
 
-def save_encoder(path: str | Path, model: Model, *, trained: bool = True, overwrite: bool = False) -> Path:
+def save_encoder(path: str | Path, model: Model, *, trained: bool, overwrite: bool = False) -> Path:
     """Write a model to ``.safetensors`` with its configuration.
 
     Parameters
@@ -285,8 +294,8 @@ def save_encoder(path: str | Path, model: Model, *, trained: bool = True, overwr
     model : VideoEncoder, VideoTextModel or VideoClassifier
         What to write.
     trained : bool
-        Whether its weights were learned. The file keeps this: say False for a model that was only initialised, or its
-        random weights pass for learned ones.
+        Whether its weights were learned (:attr:`LoadedEncoder.trained` says so). The file keeps this; there is no
+        default, or random weights would pass for learned ones.
     overwrite : bool
         Replace an existing file.
 
@@ -303,13 +312,19 @@ def save_encoder(path: str | Path, model: Model, *, trained: bool = True, overwr
 
     Examples
     --------
-    >>> save_encoder("mice.safetensors", model)  # doctest: +SKIP
+    >>> save_encoder("mice.safetensors", model, trained=True)  # doctest: +SKIP
     """
     path = Path(path)
+    if not isinstance(model, Model):
+        raise ValueError(
+            f"model: expected a model such as encoder.model or encoder.video_text, got {type(model).__name__}"
+        )
     if path.suffix != ".safetensors":
         raise ValueError(f"{path}: expected a name ending in .safetensors")
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path}: exists already; choose another name or overwrite it explicitly")
+        raise FileExistsError(f"{path}: exists already; choose another name or overwrite it explicitly (--overwrite)")
+    refuse_int8(model)
     metadata = {
         "format": FORMAT,
         "model": type(model).__name__,
@@ -321,6 +336,8 @@ def save_encoder(path: str | Path, model: Model, *, trained: bool = True, overwr
         state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         save_file(state, temporary, metadata=metadata)
         temporary.replace(path)
+    except SafetensorError as error:
+        raise OSError(f"{path}: cannot be written ({error})") from None
     finally:
         temporary.unlink(missing_ok=True)
     return path

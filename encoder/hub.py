@@ -9,7 +9,9 @@ Source of names: google-deepmind/videoprism (README and ``models.py``); pinned r
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import http.client
 import json
 import os
 import shutil
@@ -21,10 +23,11 @@ from pathlib import Path
 
 from .checkpoints import build
 from .config import preset
-from .tokenizer import FILE_NAMES, find_tokenizer
+from .tokenizer import FILE_NAMES, Tokenizer, find_tokenizer
+from .weights_file import open_weights
 
 TOKENIZER_URL = "https://storage.googleapis.com/t5-data/vocabs/cc_en.32000/sentencepiece.model"
-LOCK_FILE = "weights.json"
+LOCK_ENDING = ".lock.json"  # what was met at the first fetch lies beside each file under this ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ class Release:
     @property
     def key(self) -> str:
         """Where the file is kept, below the folder of all weights."""
-        return f"{self.repo.split('/')[-1]}/{self.file}"
+        usual = self.revision in ("main", TRANSFORMERS_REVISIONS.get(self.repo))
+        return f"{self.repo}/{self.file}" if usual else f"{self.repo}@{self.revision}/{self.file}"
 
     @property
     def url(self) -> str:
@@ -96,7 +100,8 @@ def weights_dir() -> Path:
     """
     chosen = os.environ.get("BEHAVIOR_PRISM_WEIGHTS")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(chosen) if chosen else Path(cache) / "behavior_prism" / "weights"
+    folder = Path(chosen) if chosen else Path(cache) / "behavior_prism" / "weights"
+    return folder.expanduser().resolve()
 
 
 def find_release(name: str) -> Release | None:
@@ -126,7 +131,7 @@ def find_release(name: str) -> Release | None:
     repo, _, revision = rest.partition("@")
     official = next((r for r in RELEASES.values() if r.repo == repo), None)
     if official is not None and file == official.file:
-        return official
+        return dataclasses.replace(official, revision=revision or official.revision)
     return Release(
         repo,
         file or "model.safetensors",
@@ -155,17 +160,16 @@ def find_weights(release: Release, folder: Path | None = None) -> Path | None:
     ValueError
         If the size or the SHA-256 is not the expected one.
     """
-    folder = folder or weights_dir()
-    path = folder / release.key
+    path = (folder or weights_dir()) / release.key
     if not path.is_file():
         return None
     _check_size(path, release)
-    _check_hash(path, folder, release.key)
+    _check_hash(path)
     return path
 
 
 def fetch_weights(release: Release, folder: Path | None = None) -> Path:
-    """Get weights from the Hub unless they are here, with their tokenizer.
+    """Get weights from the Hub unless they are here, with the tokenizer of a video-text model.
 
     Parameters
     ----------
@@ -190,93 +194,100 @@ def fetch_weights(release: Release, folder: Path | None = None) -> Path:
     --------
     >>> fetch_weights(find_release("base"))  # doctest: +SKIP
     """
-    folder = folder or weights_dir()
-    found = find_weights(release, folder)
-    if found is None:
-        found = _download(release, folder)
-    if release.size is not None and release.size.startswith("lvt"):
-        tokenizer = find_tokenizer(found)
-        if tokenizer is None:
-            _fetch_tokenizer(release, folder)
-        else:
-            _check_hash(tokenizer, folder, str(tokenizer.relative_to(folder)))
-    return found
+    folder = (folder or weights_dir()).expanduser().resolve()
+    path = find_weights(release, folder) or _download(release, folder)
+    tokenizer = find_tokenizer(path)
+    if tokenizer is not None:
+        _check_hash(tokenizer)
+    elif release.tokenizer_url is not None:
+        _fetch_tokenizer(release, path.with_name(FILE_NAMES[0]))
+    elif _reads_texts(path):
+        _fetch_tokenizer_from_hub(release, folder, path)
+    return path
+
+
+def _reads_texts(path: Path) -> bool:
+    with open_weights(path) as file:
+        return any("text_encoder" in name or "text_model" in name for name in file.shapes)
 
 
 def _download(release: Release, folder: Path) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     target = folder / release.key
-    revision = _read_lock(folder).get(release.key, {}).get("commit", release.revision)
     try:
-        got = hf_hub_download(
-            release.repo,
-            release.file,
-            revision=revision,
-            local_dir=target.parent,
-            endpoint=os.environ.get("HF_ENDPOINT"),
-        )
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        path = _get_from_hub(release, release.file, target)
+    except OSError as error:
         raise FileNotFoundError(
-            f"the weights {release.repo} are not here and could not be fetched ({reason}). "
+            f"the weights {release.repo} are not here and could not be fetched ({error}). "
             f"On a machine with internet download {release.url} and put it at {target}, or give its path as weights"
         ) from None
-    path = Path(got)
     try:
         _check_size(path, release)
     except ValueError:
         path.unlink()
         raise
-    _check_hash(path, folder, release.key, commit=_commit_of(release, target))
+    _check_hash(path, commit=_commit_of(path))
     return path
 
 
-def _commit_of(release: Release, target: Path) -> str:
-    """The commit that the download came from, as huggingface_hub notes it beside the file."""
-    note = target.parent / ".cache" / "huggingface" / "download" / f"{release.file}.metadata"
-    lines = note.read_text().splitlines() if note.is_file() else []
-    return lines[0].strip() if lines else release.revision
+def _get_from_hub(release: Release, name: str, target: Path) -> Path:
+    """Download one file of a repository beside ``target``; every failure is an OSError of one line."""
+    from huggingface_hub import errors, hf_hub_download
+
+    revision = release.revision
+    if revision == "main":  # the commit of the first fetch, unless another one is asked for
+        revision = _read_lock(target).get("commit", revision)
+    try:
+        got = hf_hub_download(
+            release.repo,
+            name,
+            revision=revision,
+            local_dir=target.parent,
+            endpoint=os.environ.get("HF_ENDPOINT"),
+        )
+    except (errors.HfHubHTTPError, errors.HTTPError, OSError, ValueError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise OSError(lines[0]) from None
+    return Path(got)
 
 
-def _fetch_tokenizer(release: Release, folder: Path) -> None:
-    key = f"{release.repo.split('/')[-1]}/{FILE_NAMES[0]}"
-    target = folder / key
+def _commit_of(path: Path) -> str | None:
+    """The commit that a download came from, as huggingface_hub notes it beside the file."""
+    note = path.parent / ".cache" / "huggingface" / "download" / f"{path.name}.metadata"
+    lines = note.read_text(encoding="utf-8").splitlines() if note.is_file() else []
+    return lines[0].strip() if lines else None
+
+
+def _fetch_tokenizer(release: Release, target: Path) -> None:
+    """Get the tokenizer from its own address, through a temporary name and only if it is one."""
+    assert release.tokenizer_url is not None
     target.parent.mkdir(parents=True, exist_ok=True)
-    if release.tokenizer_url is None:
-        _fetch_tokenizer_from_hub(release, target)
-        return
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".tokenizer", delete=False) as part:
-        try:
-            with urllib.request.urlopen(release.tokenizer_url, timeout=60) as answer:
-                shutil.copyfileobj(answer, part)
-                expected = answer.headers.get("Content-Length")
-            part.close()
-            got = Path(part.name).stat().st_size
-            if expected is not None and got != int(expected):
-                raise OSError(f"expected {expected} bytes, got {got}")
-            Path(part.name).replace(target)
-        except (urllib.error.URLError, OSError) as error:
-            Path(part.name).unlink(missing_ok=True)
-            raise FileNotFoundError(
-                f"the tokenizer of {release.repo} is not here and could not be fetched ({error}). On a machine with "
-                f"internet download {release.tokenizer_url} and put it at {target}"
-            ) from None
-    _check_hash(target, folder, key)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".tokenizer")
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(release.tokenizer_url, timeout=60) as answer:
+            shutil.copyfileobj(answer, file)
+        Tokenizer(part)
+        part.chmod(0o644)  # temporary files are for their owner only; a lab may share this folder
+        part.replace(target)
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        reason = str(error).replace(str(part), "the file that came")
+        raise FileNotFoundError(
+            f"the tokenizer of {release.repo} is not here and could not be fetched ({reason}). On a machine with "
+            f"internet download {release.tokenizer_url} and put it at {target}"
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
+    _check_hash(target)
 
 
-def _fetch_tokenizer_from_hub(release: Release, target: Path) -> None:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
+def _fetch_tokenizer_from_hub(release: Release, folder: Path, weights: Path) -> None:
     for name in FILE_NAMES:
         try:
-            hf_hub_download(release.repo, name, revision=release.revision, local_dir=target.parent)
+            _check_hash(_get_from_hub(release, name, folder / release.key))
             return
-        except (EntryNotFoundError, OSError):
+        except OSError:
             continue
-    # the video side works without: who wants texts is told then
+    # the video side works without: who wants texts is told then, by load_encoder
 
 
 def _check_size(path: Path, release: Release) -> None:
@@ -289,17 +300,18 @@ def _check_size(path: Path, release: Release) -> None:
         raise ValueError(f"{path}: expected {least} to {most} bytes for {release.size!r}, got {size}; fetch it again")
 
 
-def _check_hash(path: Path, folder: Path, key: str, commit: str | None = None) -> None:
-    lock = _read_lock(folder)
+def _check_hash(path: Path, commit: str | None = None) -> None:
+    """Hold a file to the SHA-256 of its first fetch; note it if this is the first."""
     digest = sha256(path)
-    known = lock.get(key, {}).get("sha256")
+    known = _read_lock(path).get("sha256")
     if known is None:
-        lock[key] = {"sha256": digest, "size": str(path.stat().st_size), **({"commit": commit} if commit else {})}
-        _write_lock(folder, lock)
+        _write_lock(
+            path, {"sha256": digest, "size": str(path.stat().st_size), **({"commit": commit} if commit else {})}
+        )
     elif known != digest:
         raise ValueError(
             f"{path}: expected SHA-256 {known[:12]}... as at the first fetch, got {digest[:12]}...; delete the file to "
-            f"fetch it again, or its entry in {folder / LOCK_FILE} if the change is meant"
+            f"fetch it again, and {_lock_of(path).name} beside it too if the change is meant"
         )
 
 
@@ -320,21 +332,33 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _read_lock(folder: Path) -> dict[str, dict[str, str]]:
-    path = folder / LOCK_FILE
-    if not path.exists():
+def _lock_of(path: Path) -> Path:
+    return path.with_name(path.name + LOCK_ENDING)
+
+
+def _read_lock(path: Path) -> dict[str, str]:
+    lock = _lock_of(path)
+    if not lock.exists():
         return {}
     try:
-        lock = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: expected JSON ({error}); delete it to record the weights anew") from None
-    if not isinstance(lock, dict) or not all(isinstance(entry, dict) for entry in lock.values()):
-        raise ValueError(f"{path}: expected one entry per file; delete it to record the weights anew")
-    return lock
+        entries = json.loads(lock.read_text(encoding="utf-8"))
+        if not all(isinstance(value, str) for value in entries.values()):
+            raise ValueError("a value is no text")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{lock}: expected a JSON object of texts ({error}); delete it to note the file anew"
+        ) from None
+    return entries
 
 
-def _write_lock(folder: Path, lock: dict[str, dict[str, str]]) -> None:
-    path = folder / LOCK_FILE
-    temporary = path.with_name(f".{LOCK_FILE}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(lock, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    temporary.replace(path)
+def _write_lock(path: Path, entries: dict[str, str]) -> None:
+    """One small file per weights file, so that two processes never write the same one with different content."""
+    text = json.dumps(entries, indent=1, sort_keys=True) + "\n"
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".lock")
+    except OSError:
+        return  # a folder that others filled and that is not ours to write in
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(name).chmod(0o644)
+    Path(name).replace(_lock_of(path))

@@ -76,7 +76,7 @@ class Int8Linear(nn.Module):
         out = out.mul_(scale_N1).mul_(self.scale[rows])
         if self.bias is not None:
             out = out.add_(self.bias[rows])
-        return out.view(*x.shape[:-1], -1).to(x.dtype)
+        return out.view(*x.shape[:-1], out.shape[-1]).to(x.dtype)
 
 
 def quantize_layers(model: nn.Module) -> None:

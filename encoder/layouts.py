@@ -18,6 +18,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from .classifier import VideoClassifier
+from .int8 import Int8Linear
 from .model import VideoEncoder
 from .video_text import VideoTextModel
 
@@ -103,6 +104,23 @@ class Entry:
         return rows.reshape(self.shape)
 
 
+def refuse_int8(model: Model) -> None:
+    """Refuse a model whose layers were rounded: it cannot be written, its own weights are gone.
+
+    Parameters
+    ----------
+    model : VideoEncoder, VideoTextModel or VideoClassifier
+        To be written or filled.
+
+    Raises
+    ------
+    ValueError
+        If there is an int8 layer in it.
+    """
+    if any(isinstance(module, Int8Linear) for module in model.modules()):
+        raise ValueError("expected a model with its own weights, got one in int8; load it without int8")
+
+
 def layout(model: Model, name: LayoutName) -> list[Entry]:
     """List all tensors of another layout for a model.
 
@@ -123,6 +141,7 @@ def layout(model: Model, name: LayoutName) -> list[Entry]:
     ValueError
         If the layout does not have such a model.
     """
+    refuse_int8(model)
     table = _transformers if name == "transformers" else _flax
     entries: list[Entry] = []
     for ours, parameter in model.named_parameters():

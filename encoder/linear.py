@@ -72,7 +72,10 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _is_plain(x: Tensor, weight: Tensor) -> bool:
-    """Float32 on a CPU, and nobody asks for gradients or another precision."""
-    needs_grad = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    """Float32 on a CPU, and nobody asks for gradients (of either kind), another precision, or a trace."""
     in_float32 = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    return x.device.type == "cpu" and in_float32 and not needs_grad
+    on_cpu = x.device.type == weight.device.type == "cpu" and x.shape[-1] == weight.shape[1]
+    needs_grad = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    in_functorch = torch._C._functorch.peek_interpreter_stack() is not None
+    transformed = in_functorch or torch.autograd.forward_ad._current_level >= 0
+    return in_float32 and on_cpu and not (needs_grad or transformed or torch.jit.is_tracing())

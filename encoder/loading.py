@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.util
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,17 +18,20 @@ import torch
 from torch import Tensor
 
 from .checkpoints import build, load_weights, read_model
+from .classifier import VideoClassifier
 from .config import PRESETS, preset
 from .hub import fetch_weights, find_release
 from .int8 import Int8Linear, quantize_layers
 from .layouts import Model
 from .model import VideoEncoder
 from .preprocess import preprocess_frames
-from .tokenizer import Tokenizer, find_tokenizer
+from .tokenizer import FILE_NAMES, Tokenizer, find_tokenizer
 from .transformer import Block
 from .video_text import VideoTextModel
 
 SEED = 0
+# Names that mean a file, there or not, and never a repository of the Hub.
+_ENDINGS = (".npz", ".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".h5", ".onnx", ".msgpack")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,7 +45,8 @@ class LoadedEncoder:
     name : str
         Name of its size.
     weights_id : str
-        SHA-256 (hex) over sizes and all parameters of ``model``, see :func:`hash_parameters`.
+        SHA-256 (hex) over sizes and all parameters of ``model``, see :func:`hash_parameters`; with another type than
+        float32, or int8, over that too.
     trained : bool
         Whether the weights were learned.
     num_frames : int
@@ -112,7 +117,10 @@ class LoadedEncoder:
         ValueError
             If this is no video-text model, or the video is wrong.
         """
-        out = self._video_text().forward(video_BTHWC.to(self.device), normalize=normalize)
+        model = self._video_text()
+        if not isinstance(video_BTHWC, Tensor):
+            raise ValueError(f"expected video as a torch.Tensor, got {type(video_BTHWC).__name__}")
+        out = model(video_BTHWC.to(self.device), normalize=normalize)
         assert out.video_embeddings is not None
         return out.video_embeddings
 
@@ -140,8 +148,8 @@ class LoadedEncoder:
         model = self._video_text()
         if self.tokenizer is None:
             raise ValueError(
-                "no tokenizer was found beside the weights; give its file as load_encoder(..., tokenizer=...), "
-                "or get it with `behavior-prism weights fetch lvt-base`"
+                f"no tokenizer was found beside the weights ({', '.join(FILE_NAMES)}); give its file as "
+                "load_encoder(..., tokenizer=...), or get it with `behavior-prism weights fetch lvt-base`"
             )
         token_ids, paddings = self.tokenizer(texts)
         token_ids, paddings = token_ids.to(self.device), paddings.to(self.device)
@@ -167,8 +175,9 @@ class LoadedEncoder:
         'tiny (random, untrained), 4.1 M parameters, clips of 8 x 96x96, cpu float32, weights fc639f6f1a96'
         """
         height, width = self.image_size
-        int8 = [m for m in self.model.modules() if isinstance(m, Int8Linear)]
-        millions = (sum(p.numel() for p in self.model.parameters()) + sum(m.weight_int8.numel() for m in int8)) / 1e6
+        model = self.model if self.video_text is None else self.video_text
+        int8 = [m for m in model.modules() if isinstance(m, Int8Linear)]
+        millions = (sum(p.numel() for p in model.parameters()) + sum(m.weight_int8.numel() for m in int8)) / 1e6
         kind = "int8" if int8 else str(self.dtype).removeprefix("torch.")
         state = "trained" if self.trained else "random, untrained"
         return (
@@ -197,8 +206,8 @@ def load_encoder(
         repository of the Hub, ``owner/name[@revision][:file]``.
     weights : str, pathlib.Path or None
         ``"auto"``: the released weights of that name, fetched at first use; where none were released (``tiny``,
-        ``giant``), random ones. A file for a named size. None: random, of a fixed seed. Random weights are said aloud
-        by :attr:`LoadedEncoder.notice`.
+        ``giant``), random ones. A file for a named size. None or ``"random"``: random, of a fixed seed. Random
+        weights are said aloud by :attr:`LoadedEncoder.notice`.
     tokenizer : str or pathlib.Path, optional
         SentencePiece file of a video-text model; looked for beside the weights by default.
     device : str
@@ -225,8 +234,12 @@ def load_encoder(
     >>> load_encoder("tiny").trained
     False
     """
-    if dtype is not None and not dtype.is_floating_point:
-        raise ValueError(f"dtype: expected a type of floats, got {dtype}")
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"dtype: expected a type of floats such as torch.bfloat16, got {dtype!r}")
+    if device != "auto":
+        _check_device(device)
+    if weights == "random":  # as the command line says it
+        weights = None
     name, file = _find(str(name_or_path), weights)
     if file is None:
         model, trained = _random(name), False
@@ -240,17 +253,19 @@ def load_encoder(
             "take scores as a floor, not as what VideoPrism can do"
         )
     video_text = model if isinstance(model, VideoTextModel) else None
-    video = model.vision_encoder if isinstance(model, VideoTextModel) else model
-    if not isinstance(video, VideoEncoder):
-        raise ValueError(f"{file}: expected a video encoder or a video-text model, got a {type(model).__name__}")
+    video = model if isinstance(model, VideoEncoder) else _encoder_of(model)
     frames, image_size = _clip_shape(video, name)
     weights_id = hash_parameters(video)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    model = model.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
+    model_dtype = dtype or torch.float32
+    model = model.to(device=device, dtype=model_dtype).eval().requires_grad_(False)
+    if not all(bool(p.isfinite().all()) for p in model.parameters()):
+        raise ValueError(f"{name}: holds weights that are not finite as {model_dtype}; load it in float32")
     if int8:
         quantize_layers(model)
-        weights_id = hashlib.sha256(f"{weights_id} int8".encode()).hexdigest()
+    if int8 or model_dtype != torch.float32:  # other numbers come out, so features must not pass for each other
+        weights_id = hashlib.sha256(f"{weights_id} {model_dtype} {int8}".encode()).hexdigest()
     if compile:
         compile_layers(model)
     return LoadedEncoder(
@@ -276,12 +291,24 @@ def compile_layers(model: Model) -> None:
     """
     for module in model.modules():
         if isinstance(module, Block):
-            module.compile(dynamic=False)
+            module.compile()
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"device: expected one that is here, or 'auto', got {device!r} ({reason})") from None
+
+
+def _encoder_of(model: VideoTextModel | VideoClassifier) -> VideoEncoder:
+    return model.vision_encoder if isinstance(model, VideoTextModel) else model.encoder
 
 
 def _find(name: str, weights: str | Path | None) -> tuple[str, Path | None]:
     """Name of the size (empty if the file decides it) and the file (None for random weights)."""
-    if name.endswith((".npz", ".safetensors")) and ":" not in name:
+    if Path(name).exists() or (name.endswith(_ENDINGS) and ":" not in name):
         if weights not in ("auto", None):
             raise ValueError(f"expected one weights file, got {name} and {weights}")
         return "", Path(name)
@@ -323,6 +350,8 @@ def _find_tokenizer(model: VideoTextModel | None, given: str | Path | None, weig
         if given is not None:
             raise ValueError(f"tokenizer: expected a video-text model for {given}, got a video encoder alone")
         return None
+    if given is None and importlib.util.find_spec("sentencepiece") is None:
+        return None  # the video side works without
     found = Path(given) if given is not None else find_tokenizer(weights) if weights is not None else None
     return None if found is None else Tokenizer(found, model.config.vocabulary_size)
 

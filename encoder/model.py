@@ -132,7 +132,10 @@ class VideoEncoder(nn.Module):
         """
         p = self.config.patch_size
         if height < p or width < p or height % p or width % p:
-            raise ValueError(f"expected height and width as multiples of the patch ({p}), got {height}x{width}")
+            raise ValueError(
+                f"expected height and width as multiples of the patch ({p}), got {height}x{width}: "
+                "encoder.preprocess(frames) brings frames to the encoder's size"
+            )
         return height // p, width // p
 
     def forward(self, video_BTHWC: Tensor, frame_paddings_BT: Tensor | None = None) -> Tensor:
@@ -169,6 +172,7 @@ class VideoEncoder(nn.Module):
         -------
         EncoderFeatures
         """
+        _check_tensor(video_BTHWC)
         if video_BTHWC.ndim != 5:  # the spatial tower alone would take single frames too
             raise ValueError(f"expected video of shape (B, T, H, W, 3), got {tuple(video_BTHWC.shape)}")
         spatial_BTND = self.forward_spatial(video_BTHWC, frame_paddings_BT)
@@ -322,12 +326,13 @@ class VideoEncoder(nn.Module):
         return tokens_BTND.mean(dim=(1, 2))
 
     def _check_video(self, video: Tensor) -> tuple[int, int]:
+        _check_tensor(video)
         if video.ndim not in (4, 5) or video.shape[-1] != 3:
             raise ValueError(f"expected video of shape (B, T, H, W, 3) or (B, H, W, 3), got {tuple(video.shape)}")
         if 0 in video.shape[:-3]:
             raise ValueError(f"expected at least one clip of one frame, got shape {tuple(video.shape)}")
         if not video.is_floating_point():
-            raise ValueError(f"expected video as floats in [0, 1], got {video.dtype}: divide by 255 first")
+            raise ValueError(f"expected video as floats in [0, 1], got {video.dtype}: use encoder.preprocess(frames)")
         if video.device != self.patch_projection.weight.device:
             raise ValueError(
                 f"expected video on {self.patch_projection.weight.device} as the model, got {video.device}"
@@ -364,6 +369,11 @@ class VideoEncoder(nn.Module):
         if frames == own_frames:
             return self.temporal_pos_emb
         return resize_matrix(own_frames, frames).to(self.temporal_pos_emb) @ self.temporal_pos_emb
+
+
+def _check_tensor(video: object) -> None:
+    if not isinstance(video, Tensor):
+        raise ValueError(f"expected video as a torch.Tensor, got {type(video).__name__}")
 
 
 def resize_matrix(size: int, new_size: int) -> Tensor:

@@ -43,7 +43,7 @@ def preprocess_frames(frames: np.ndarray | Tensor, image_size: int | tuple[int, 
     >>> preprocess_frames(np.zeros((2, 48, 64, 3), np.uint8), 96).shape
     torch.Size([2, 96, 96, 3])
     """
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    height, width = (image_size, image_size) if isinstance(image_size, (int, np.integer)) else image_size
     if height < 1 or width < 1:
         raise ValueError(f"image_size: expected positive numbers, got {image_size}")
     if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape or frames.dtype not in (np.uint8, torch.uint8):

@@ -1,8 +1,9 @@
 """Sentences to token ids, as the official video-text models were trained.
 
 Text is brought to one form first: punctuation becomes spaces, letters lower case, spaces single, and a full stop ends
-it. SentencePiece then cuts it; the released models use the ``c4_en`` vocabulary of T5 with 32,000 pieces. No start or
-end tokens; 64 tokens at most; padding is id 0 with ``paddings`` 1.
+it. SentencePiece then cuts it; the released models use the ``c4_en`` vocabulary of T5 with 32,000 pieces. No end
+token, and a start token only if the vocabulary has one (T5's has none); 64 tokens at most; padding is id 0 with
+``paddings`` 1.
 
 Shapes: S texts, L tokens of a text.
 """
@@ -79,6 +80,10 @@ def fill_templates(names: Sequence[str], templates: Sequence[str] = ("a video of
     >>> fill_templates(["grooming"], ["a video of a mouse {}.", "{}"])
     ['a video of a mouse grooming.', 'grooming']
     """
+    if isinstance(names, str) or isinstance(templates, str):
+        raise ValueError("names, templates: expected lists of texts, got one text")
+    if not all(name.strip() for name in names):
+        raise ValueError(f"names: expected at least one letter each, got {list(names)}")
     for template in templates:
         if template.count("{}") != 1:
             raise ValueError(f"template: expected '{{}}' exactly once, got {template!r}")
@@ -131,7 +136,7 @@ class Tokenizer:
         Raises
         ------
         ValueError
-            If there is no text, one is empty, or longer than 64 tokens.
+            If there is no text, one is empty, unknown to the tokenizer as a whole, or longer than 64 tokens.
         """
         if isinstance(texts, str):
             raise ValueError(f"texts: expected a list of texts, got one text {texts!r}")
@@ -141,7 +146,11 @@ class Tokenizer:
         paddings = torch.ones(len(texts), MAX_LENGTH)
         start = [self._pieces.bos_id()] if self._pieces.bos_id() >= 0 else []
         for row, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise ValueError(f"texts: expected texts, got {text!r}")
             tokens = start + self._pieces.encode(canonicalize(text))
+            if all(token == self._pieces.unk_id() or self._pieces.is_control(token) for token in tokens[:-1]):
+                raise ValueError(f"text: expected words that the tokenizer knows, got {text[:60]!r}")
             if len(tokens) > MAX_LENGTH:
                 raise ValueError(f"text: expected at most {MAX_LENGTH} tokens, got {len(tokens)} from {text[:60]!r}...")
             token_ids[row, : len(tokens)] = torch.tensor(tokens)

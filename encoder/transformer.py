@@ -241,7 +241,7 @@ class Transformer(nn.Module):
             Shape (B, N, D), or fewer tokens with ``keep``.
         """
         n = x_BND.shape[1]
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or self._needs_grad(x_BND):
             return self._run(x_BND, paddings_BN, keep)
         budget = MAX_ELEMENTS_CPU if x_BND.device.type == "cpu" else MAX_ELEMENTS
         part = max(1, budget // (n * max(self.num_heads * n, self.hidden)))
@@ -250,6 +250,9 @@ class Transformer(nn.Module):
             paddings = None if paddings_BN is None else paddings_BN[i : i + part]
             parts.append(self._run(x_BND[i : i + part], paddings, keep))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _needs_grad(self, x: Tensor) -> bool:
+        return torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in self.parameters()))
 
     def _run(self, x: Tensor, paddings: Tensor | None, keep: slice | None) -> Tensor:
         for i, layer in enumerate(self.layers):

@@ -193,4 +193,5 @@ class VideoTextModel(nn.Module):
 def _normalized(x_BD: Tensor, normalize: bool) -> Tensor:
     if not normalize:
         return x_BD
-    return x_BD / torch.sqrt((x_BD * x_BD).sum(-1, keepdim=True) + NORM_EPSILON)
+    x = x_BD.float()  # in half precision squares overflow and the epsilon is lost
+    return (x / torch.sqrt((x * x).sum(-1, keepdim=True) + NORM_EPSILON)).to(x_BD.dtype)

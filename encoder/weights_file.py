@@ -56,7 +56,7 @@ class WeightsFile:
         -------
         bool
         """
-        return self.dtypes[name].lower().startswith(("f", "bf", "<f", ">f"))
+        return self.dtypes[name].lstrip("<>=") in ("F64", "F32", "F16", "BF16", "f8", "f4", "f2")
 
     def read(self, name: str) -> Tensor:
         """Read one tensor of floats.

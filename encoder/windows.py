@@ -103,11 +103,8 @@ def encode_windows(
     >>> [(part.start, len(part.tokens)) for part in parts]
     [(0, 6), (6, 4), (10, 4), (14, 6)]
     """
-    if output not in ("frames", "windows"):
-        raise ValueError(f"output: expected 'frames' or 'windows', got {output!r}")
+    _check_arguments(model, spec, output, batch_size)
     length, stride = spec.length, spec.stride
-    if not 1 <= stride <= length:
-        raise ValueError(f"stride: expected 1 to the length ({length}), got {stride}")
     batch = batch_size or (1 if model.patch_projection.weight.device.type == "cpu" else 8)
     held: list[Tensor] = []  # spatial tokens of frames from `first` on
     first = seen = start = kept_until = 0
@@ -150,11 +147,24 @@ def encode_windows(
         yield from _drain(model, waiting, batch, length)
 
 
+def _check_arguments(model: object, spec: Windows, output: str, batch_size: int | None) -> None:
+    if not isinstance(model, VideoEncoder):
+        raise ValueError(f"model: expected a VideoEncoder such as encoder.model, got {type(model).__name__}")
+    if output not in ("frames", "windows"):
+        raise ValueError(f"output: expected 'frames' or 'windows', got {output!r}")
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size: expected a whole number from 1 on, got {batch_size}")
+    if not 1 <= spec.stride <= spec.length:
+        raise ValueError(f"stride: expected 1 to the length ({spec.length}), got {spec.stride}")
+
+
 def _spatial_tokens(model: VideoEncoder, frames: Iterable[Tensor], step: int, batch: int) -> Iterator[Tensor]:
     """Tokens (N, D) of every ``step``-th frame."""
     pending: list[Tensor] = []
     index = 0
     for item in frames:
+        if item.ndim not in (3, 4):
+            raise ValueError(f"frames: expected (H, W, 3) or runs (k, H, W, 3) of one video, got {tuple(item.shape)}")
         for frame in item if item.ndim == 4 else item[None]:
             if index % step == 0:
                 pending.append(frame)

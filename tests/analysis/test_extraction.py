@@ -158,7 +158,7 @@ def small_encoder(tmp_path, side: int = 4):
         mlp_dim=16,
     )
     path = tmp_path / "small.safetensors"
-    save_encoder(path, VideoEncoder(config))
+    save_encoder(path, VideoEncoder(config), trained=True)
     return path
 
 

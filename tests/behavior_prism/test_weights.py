@@ -39,7 +39,7 @@ def test_list_says_what_was_released_and_what_is_here(tmp_path, monkeypatch):
     monkeypatch.setenv("BEHAVIOR_PRISM_WEIGHTS", str(tmp_path))
     assert set(list_weights().here) == {"no"}
     here = tmp_path / RELEASES["base"].key
-    here.parent.mkdir()
+    here.parent.mkdir(parents=True)
     here.touch()
     table = list_weights().set_index("name")
     assert table.here.to_dict().pop("base") == "yes" and (table.here == "yes").sum() == 1
@@ -54,6 +54,14 @@ def test_convert_keeps_the_weights_and_brings_the_tokenizer(npz, tmp_path):
     assert run("convert", npz, out).exit_code == 0
     assert load_encoder(out, device="cpu").weights_id == load_encoder(npz, device="cpu").weights_id
     assert (tmp_path / "tokenizer.model").read_bytes() == b"pieces"
+    elsewhere = tmp_path / "other"
+    elsewhere.mkdir()
+    (elsewhere / "tokenizer.model").write_bytes(b"of other weights")
+    refused = run("convert", npz, elsewhere / "mice.safetensors")
+    assert refused.exit_code == 2 and "tokenizer of other weights" in refused.output
+    assert [p.name for p in elsewhere.iterdir()] == ["tokenizer.model"]
+    assert run("convert", npz, tmp_path / "random.safetensors", "--untrained").exit_code == 0
+    assert not load_encoder(tmp_path / "random.safetensors", device="cpu").trained
     again = run("convert", npz, out)
     assert again.exit_code == 2 and "exists already" in again.output
     assert run("convert", npz, out, "--overwrite").exit_code == 0

@@ -1,6 +1,8 @@
 """The simulator: its truth is true, its pictures show it, and a seed decides everything."""
 
 import math
+import subprocess
+import sys
 
 import av
 import numpy as np
@@ -381,3 +383,20 @@ def test_odd_sizes_cannot_be_written(tmp_path):
     with pytest.raises(ValueError, match="expected even height and width"):
         write_recording(odd, tmp_path)
     assert odd.frame(0).shape == (65, 64, 3)
+
+
+@pytest.mark.slow
+def test_files_are_the_same_in_every_process(tmp_path):
+    """Three recordings, since it was the third whose encoder found the memory of those before it."""
+    code = (
+        "import hashlib, sys\n"
+        "from behavior_prism.datasets import simulate_recording, write_recording\n"
+        "for seed in range(3):\n"
+        "    path = write_recording(simulate_recording('fly', seconds=6, seed=seed), sys.argv[1])['video']\n"
+        "    print(hashlib.sha256(path.read_bytes()).hexdigest())\n"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / str(i))], capture_output=True, text=True, check=True)
+        for i in range(3)
+    ]
+    assert len({run.stdout for run in runs}) == 1

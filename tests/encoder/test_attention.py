@@ -50,6 +50,18 @@ def test_the_cap_stands_before_the_mask(qkv):
     assert torch.allclose(out, v[:, :, :5].mean(2, keepdim=True).expand_as(out), atol=0.05)
 
 
+@pytest.mark.parametrize("cap", [150.0, 1e3, 1e6])
+def test_large_caps_are_as_exact(qkv, cap):
+    ours = attend(*qkv, cap=cap)
+    assert torch.allclose(ours.double(), by_hand(*qkv, cap), rtol=0, atol=5e-5)
+
+
+def test_half_precision_without_a_cap_does_not_overflow():
+    x = torch.full((1, 1, 1, 64), 40.0, dtype=torch.float16)
+    keys = torch.cat([x, -x], dim=2)
+    assert torch.equal(attend(x, keys, keys, cap=0.0), x)
+
+
 @pytest.mark.parametrize("backend", ["explicit", "chunked", "flex"])
 def test_all_masked_is_an_average_and_never_nan(qkv, backend):
     with torch.no_grad():

@@ -95,3 +95,9 @@ def test_bad_input(small, rand):
         list(encode_windows(small, [], WindowSpec(length=4)))
     with pytest.raises(ValueError, match="expected 'frames' or 'windows', got 'clips'"):
         list(encode_windows(small, rand(4, 24, 24, 3), WindowSpec(length=4), output="clips"))
+    with pytest.raises(ValueError, match="batch_size: expected a whole number from 1 on, got 0"):
+        list(encode_windows(small, rand(4, 24, 24, 3), WindowSpec(length=4), batch_size=0))
+    with pytest.raises(ValueError, match=r"runs \(k, H, W, 3\) of one video, got \(2, 4, 24, 24, 3\)"):
+        list(encode_windows(small, [rand(2, 4, 24, 24, 3)], WindowSpec(length=4)))
+    with pytest.raises(ValueError, match="expected a VideoEncoder such as encoder.model, got str"):
+        list(encode_windows("tiny", rand(4, 24, 24, 3), WindowSpec(length=4)))

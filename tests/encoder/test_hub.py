@@ -12,7 +12,7 @@ import torch
 
 from behavior_prism.encoder import RELEASES, VideoEncoder, export, fetch_weights, find_release, load_encoder, preset
 from behavior_prism.encoder.checkpoints import build
-from behavior_prism.encoder.hub import LOCK_FILE, Release, find_weights, weights_dir
+from behavior_prism.encoder.hub import LOCK_ENDING, Release, find_weights, weights_dir
 
 pytestmark = pytest.mark.torch
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -74,9 +74,9 @@ WHERE = "/lab/videoprism-tiny/resolve/main/flax_tiny.npz"
 def test_fetched_once_then_found_without_a_network(hub, npz, tmp_path):
     hub.files[WHERE] = npz
     path = fetch_weights(RELEASE, tmp_path)
-    assert path == tmp_path / "videoprism-tiny" / "flax_tiny.npz" and path.read_bytes() == npz
+    assert path == tmp_path / "lab" / "videoprism-tiny" / "flax_tiny.npz" and path.read_bytes() == npz
     assert load_encoder("tiny", weights=path, device="cpu").trained
-    lock = (tmp_path / LOCK_FILE).read_text()
+    lock = path.with_name(path.name + LOCK_ENDING).read_text()
     assert hashlib.sha256(npz).hexdigest() in lock and COMMIT in lock
     hub.asked.clear()
     assert fetch_weights(RELEASE, tmp_path) == find_weights(RELEASE, tmp_path) == path
@@ -111,7 +111,7 @@ def test_a_file_of_the_wrong_size_is_refused_and_not_kept(hub, tmp_path):
         ValueError, match=r"flax_tiny\.npz: expected \d+ to \d+ bytes for 'tiny', got 26; fetch it again"
     ):
         fetch_weights(RELEASE, tmp_path)
-    assert find_weights(RELEASE, tmp_path) is None and not (tmp_path / LOCK_FILE).exists()
+    assert find_weights(RELEASE, tmp_path) is None and not list(tmp_path.rglob(f"*{LOCK_ENDING}"))
 
 
 def test_offline_says_which_file_and_where_to_put_it(monkeypatch, tmp_path, npz):
@@ -119,9 +119,9 @@ def test_offline_says_which_file_and_where_to_put_it(monkeypatch, tmp_path, npz)
     with pytest.raises(FileNotFoundError) as error:
         fetch_weights(RELEASE, tmp_path)
     message = str(error.value)
-    target = tmp_path / "videoprism-tiny" / "flax_tiny.npz"
+    target = tmp_path / "lab" / "videoprism-tiny" / "flax_tiny.npz"
     assert RELEASE.url in message and str(target) in message and "\n" not in message
-    target.parent.mkdir(exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(npz)  # what the message says, done by hand
     assert fetch_weights(RELEASE, tmp_path) == target
 
@@ -131,33 +131,80 @@ def test_a_file_that_the_repository_does_not_have(hub, tmp_path):
         fetch_weights(RELEASE, tmp_path)
 
 
-def test_the_tokenizer_comes_along(hub, tmp_path):
-    size = preset("lvt-tiny").config
-    np.savez(tmp_path / "x.npz", **export(build(size, empty=False), "flax"))
-    where = "/lab/videoprism-lvt-tiny/resolve/main/flax_lvt.npz"
-    hub.files = {where: (tmp_path / "x.npz").read_bytes(), "/vocabs/sentencepiece.model": b"pieces"}
-    release = Release(
-        "lab/videoprism-lvt-tiny", "flax_lvt.npz", "main", "lvt-tiny", f"{hub.url}/vocabs/sentencepiece.model"
+@pytest.fixture(scope="module")
+def lvt(tmp_path_factory):
+    """A video-text file in the official layout and a tokenizer that fits it."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    folder = tmp_path_factory.mktemp("lvt")
+    np.savez(folder / "lvt.npz", **export(build(preset("lvt-tiny").config, empty=False), "flax"))
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["a mouse walks and grooms. a fly turns in the arena."] * 20),
+        model_prefix=str(folder / "sp"),
+        vocab_size=40,
+        hard_vocab_limit=False,
+        minloglevel=2,
     )
+    return (folder / "lvt.npz").read_bytes(), (folder / "sp.model").read_bytes()
+
+
+def test_the_tokenizer_comes_along(hub, tmp_path, lvt):
+    where = "/lab/videoprism-lvt-tiny/resolve/main/flax_lvt.npz"
+    hub.files = {where: lvt[0], "/vocabs/sentencepiece.model": lvt[1]}
+    url = f"{hub.url}/vocabs/sentencepiece.model"
+    release = Release("lab/videoprism-lvt-tiny", "flax_lvt.npz", "main", "lvt-tiny", url)
     path = fetch_weights(release, tmp_path)
-    assert (path.parent / "tokenizer.model").read_bytes() == b"pieces"
-    (path.parent / "tokenizer.model").write_bytes(b"others")
+    tokenizer = path.parent / "tokenizer.model"
+    assert tokenizer.read_bytes() == lvt[1] and tokenizer.stat().st_mode & 0o044 == 0o044
+    assert load_encoder(path, device="cpu").encode_text(["a mouse"]).shape == (1, 192)
+    tokenizer.write_bytes(lvt[1] + b" ")
     with pytest.raises(ValueError, match=r"tokenizer\.model: expected SHA-256"):
         fetch_weights(release, tmp_path)
 
-    elsewhere = Release("lab/lvt", "flax_lvt.npz", "main", "lvt-tiny", f"{hub.url}/none.model")
-    hub.files["/lab/lvt/resolve/main/flax_lvt.npz"] = hub.files[where]
+
+@pytest.mark.parametrize("answer", [None, b"<html>please log in</html>"])
+def test_a_tokenizer_that_is_none_is_not_kept(hub, tmp_path, lvt, answer):
+    hub.files["/lab/lvt/resolve/main/flax_lvt.npz"] = lvt[0]
+    if answer is not None:
+        hub.files["/none.model"] = answer
+    release = Release("lab/lvt", "flax_lvt.npz", "main", "lvt-tiny", f"{hub.url}/none.model")
     with pytest.raises(
         FileNotFoundError, match="tokenizer of lab/lvt is not here and could not be fetched .*put it at"
     ):
-        fetch_weights(elsewhere, tmp_path)
-    assert sorted(p.name for p in (tmp_path / "lvt").iterdir() if p.name != ".cache") == ["flax_lvt.npz"]
+        fetch_weights(release, tmp_path)
+    left = sorted(p.name for p in (tmp_path / "lab" / "lvt").iterdir() if p.name != ".cache")
+    assert left == ["flax_lvt.npz", "flax_lvt.npz.lock.json"]
+    hub.files["/none.model"] = lvt[1]  # mended there: the next try goes through
+    assert (fetch_weights(release, tmp_path).parent / "tokenizer.model").read_bytes() == lvt[1]
+
+
+def test_a_tokenizer_of_the_repository_itself(hub, tmp_path, lvt):
+    hub.files["/lab/texts/resolve/v2/flax_lvt.npz"] = lvt[0]
+    hub.files["/lab/texts/resolve/v2/spiece.model"] = lvt[1]
+    path = fetch_weights(Release("lab/texts", "flax_lvt.npz", "v2"), tmp_path)
+    assert path.parent == tmp_path / "lab" / "texts@v2"
+    assert (path.parent / "spiece.model").read_bytes() == lvt[1]
+
+
+def test_a_shared_folder_that_is_not_ours_to_write(monkeypatch, tmp_path, npz):
+    target = tmp_path / RELEASE.key
+    target.parent.mkdir(parents=True)
+    target.write_bytes(npz)
+
+    def refused(*_, **__):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr("tempfile.mkstemp", refused)
+    assert find_weights(RELEASE, tmp_path) == target
 
 
 def test_names(monkeypatch, tmp_path):
     assert find_release("videoprism-lvt-large").repo == "google/videoprism-lvt-large-f8r288"
     assert find_release("lab/mice@abc:own.safetensors") == Release("lab/mice", "own.safetensors", "abc")
-    assert find_release("google/videoprism-base-f16r288:flax_base_f16r288_repeated.npz") is RELEASES["base"]
+    official = find_release("google/videoprism-base-f16r288@abc:flax_base_f16r288_repeated.npz")
+    assert official.revision == "abc" and official.size == "base"
+    keys = [find_release(n).key for n in ("alice/mice", "bob/mice", "bob/mice@v2")]
+    assert keys == ["alice/mice/model.safetensors", "bob/mice/model.safetensors", "bob/mice@v2/model.safetensors"]
+    assert find_release("google/videoprism-base-f16r288:flax_base_f16r288_repeated.npz") == RELEASES["base"]
     assert find_release("giant") is None
     monkeypatch.setenv("BEHAVIOR_PRISM_WEIGHTS", str(tmp_path))
     assert weights_dir() == tmp_path

@@ -53,3 +53,13 @@ def test_only_where_it_is_the_same_thing(calls):
     assert calls == []
     layer(x.detach())  # frozen weights and an input without gradients: nothing to keep
     assert len(calls) == 1
+
+
+def test_other_derivatives_and_errors_are_torchs_own():
+    layer, x, tangent = Linear(4, 6).requires_grad_(False), torch.randn(3, 4), torch.randn(3, 4)
+    _, ours = torch.func.jvp(layer, (x,), (tangent,))
+    assert torch.allclose(ours, tangent @ layer.weight.T, atol=1e-6)
+    with pytest.raises(RuntimeError, match="3x5 and 4x6"):
+        layer(torch.randn(3, 5))
+    assert layer.to("meta")(x.to("meta")).shape == (3, 6)
+    assert torch.jit.trace(Linear(4, 6).requires_grad_(False), x)(x).shape == (3, 6)

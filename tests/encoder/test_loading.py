@@ -72,9 +72,15 @@ def test_hash_sees_every_parameter_and_the_sizes(small):
 
 def test_type_of_parameters_and_id(tiny):
     half = load_encoder("tiny", device="cpu", dtype=torch.bfloat16)
-    assert half.dtype == torch.bfloat16 and half.weights_id == tiny.weights_id
-    with pytest.raises(ValueError, match="dtype: expected a type of floats, got torch.int8"):
+    assert half.dtype == torch.bfloat16
+    assert half.weights_id != tiny.weights_id  # other numbers come out: features must not pass for each other
+    with pytest.raises(ValueError, match="dtype: expected a type of floats .*, got torch.int8"):
         load_encoder("tiny", dtype=torch.int8)
+    with pytest.raises(ValueError, match="dtype: expected a type of floats .*, got 'bfloat16'"):
+        load_encoder("tiny", dtype="bfloat16")
+    with pytest.raises(ValueError, match="device: expected one that is here, or 'auto', got 'warp'"):
+        load_encoder("tiny", device="warp")
+    assert load_encoder("tiny", weights="random", device="cpu").weights_id == tiny.weights_id
 
 
 def test_untrained_weights_stay_untrained_through_a_file(tiny, tmp_path):

@@ -165,7 +165,7 @@ def test_resizing_is_that_of_torch_where_torch_is_right(size, new):
         (torch.rand(1, 4, 25, 24, 3), r"multiples of the patch \(6\), got 25x24"),
         (torch.rand(1, 4, 24, 24, 3) * 255, r"expected values in \[0, 1\], got"),
         (torch.full((1, 4, 24, 24, 3), float("nan")), r"expected values in \[0, 1\], got nan"),
-        (torch.zeros(1, 4, 24, 24, 3, dtype=torch.uint8), "divide by 255"),
+        (torch.zeros(1, 4, 24, 24, 3, dtype=torch.uint8), "use encoder.preprocess"),
     ],
 )
 def test_bad_video(small, video, message):

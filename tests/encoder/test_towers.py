@@ -156,7 +156,7 @@ def test_values_out_of_range_are_refused(small, value):
 
 
 def test_integers_are_refused(small):
-    with pytest.raises(ValueError, match=r"floats in \[0, 1\], got torch.uint8: divide by 255"):
+    with pytest.raises(ValueError, match=r"floats in \[0, 1\], got torch.uint8: use encoder.preprocess"):
         small(torch.zeros(1, 1, 24, 24, 3, dtype=torch.uint8))
 
 

@@ -135,3 +135,24 @@ def test_classifier_learns_from_its_pooler(config, rand):
     assert all(p.grad is not None for p in model.parameters())
     with pytest.raises(ValueError, match="num_classes: expected a whole number of at least 1, got 0"):
         dataclasses.replace(sizes, num_classes=0)
+
+
+def test_length_one_in_half_precision_too(model):
+    from behavior_prism.encoder.video_text import _normalized
+
+    x = torch.full((2, 768), 30.0, dtype=torch.float16)
+    x[1] = 0
+    out = _normalized(x, True).float()
+    assert out[0].norm() == pytest.approx(1, abs=1e-2) and not out[1].any()
+
+
+def test_a_frozen_model_runs_in_parts_without_being_told(model, rand, monkeypatch):
+    from behavior_prism.encoder import transformer
+
+    monkeypatch.setattr(transformer, "MAX_ELEMENTS_CPU", 1)
+    calls, run = [], transformer.Transformer._run
+    monkeypatch.setattr(
+        transformer.Transformer, "_run", lambda self, x, *r: (calls.append(len(x)), run(self, x, *r))[1]
+    )
+    model.vision_encoder(rand(1, 4, 24, 24, 3))  # gradients are on, but nobody asks for any
+    assert set(calls) == {1}

@@ -1,0 +1,308 @@
+"""Windows of recordings for PyTorch's ``DataLoader``: map-style and streaming.
+
+Needs torch, unlike the rest of this folder: import it by name when it is wanted. The order of windows is a function of
+the recordings, the cut and the seed, never of the number of workers, so that a run can go on exactly where it stopped.
+A window that cannot be decoded is handed out as not valid with its reason, never replaced by another.
+
+Shapes: T sampled frames of a window, H and W pixels.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
+
+from .annotations import Annotations
+from .recording import Recording
+from .windows import WindowSpec, sample_frames, window_starts
+
+Transform = Callable[[np.ndarray], torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowItem:
+    """Where one window lies.
+
+    Parameters
+    ----------
+    recording : int
+        Index of the recording.
+    individual : str
+        Name of its region.
+    frames : numpy.ndarray
+        Video frames of the window, int64, shape (T,), fewer than the length only if the recording is shorter.
+    """
+
+    recording: int
+    individual: str
+    frames: np.ndarray
+
+
+def list_windows(
+    recordings: Sequence[Recording],
+    spec: WindowSpec | Callable[[Recording], WindowSpec],
+    *,
+    scored: Mapping[str, np.ndarray] | None = None,
+) -> list[WindowItem]:
+    """List all windows of some recordings, in order.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        Their interval of frames and their regions are kept to.
+    spec : WindowSpec or callable
+        How to cut; a function of the recording where cameras differ in rate, see :meth:`WindowSpec.for_rate`.
+    scored : mapping of str to numpy.ndarray, optional
+        By name of a recording, which frames were scored (bool, one per frame of the whole video): only windows whose
+        frames were all scored are listed. Recordings that are not in it have none. See :func:`scored_frames`.
+
+    Returns
+    -------
+    list of WindowItem
+        By recording, region and time.
+
+    Raises
+    ------
+    ValueError
+        If two recordings share a name or ``scored`` does not fit a video.
+    """
+    names = [recording.name for recording in recordings]
+    if len(set(names)) != len(names):
+        raise ValueError(f"recordings: expected each name once, got {sorted(names)}")
+    items = []
+    for index, recording in enumerate(recordings):
+        cut = spec(recording) if callable(spec) else spec
+        sampled = sample_frames(recording.start_frame, recording.stop_frame, cut.step)
+        wanted = None if scored is None else scored.get(recording.name, np.zeros(len(recording.times), bool))
+        if wanted is not None and wanted.shape != (len(recording.times),):
+            raise ValueError(
+                f"{recording.name}: expected scored frames of shape ({len(recording.times)},), got {wanted.shape}"
+            )
+        for individual in recording.individuals:
+            for start in window_starts(len(sampled), cut):
+                frames = sampled[start : start + cut.length]
+                if wanted is None or wanted[frames].all():
+                    items.append(WindowItem(recording=index, individual=individual, frames=frames))
+    return items
+
+
+def scored_frames(annotations: Annotations, recording: Recording) -> np.ndarray:
+    """Which frames of a recording anybody scored for any behaviour.
+
+    Parameters
+    ----------
+    annotations : Annotations
+        May speak of several recordings.
+    recording : Recording
+        Which.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, one per frame of the whole video.
+    """
+    mask = np.zeros(len(recording.times), dtype=bool)
+    rows = annotations.scored[annotations.scored["recording"] == recording.name]
+    for start, stop in zip(rows["start_frame"], rows["stop_frame"], strict=True):
+        mask[int(start) : int(stop)] = True
+    return mask
+
+
+class WindowDataset(Dataset[dict[str, Any]]):
+    """Windows by number, for random order and for looking at single ones.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        Opened again in each worker process.
+    spec : WindowSpec or callable
+        As in :func:`list_windows`.
+    scored : mapping, optional
+        As in :func:`list_windows`.
+    transform : callable, optional
+        From uint8 frames (t, H, W, 3) to a tensor of t frames, such as ``functools.partial(preprocess_frames,
+        image_size=288)``; by default the frames as they are.
+
+    Attributes
+    ----------
+    windows : list of WindowItem
+        Where each item lies.
+
+    Examples
+    --------
+    >>> data = WindowDataset([recording], WindowSpec(length=16))             # doctest: +SKIP
+    >>> loader = DataLoader(data, 8, sampler=ResumableSampler(len(data)))    # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        recordings: Sequence[Recording],
+        spec: WindowSpec | Callable[[Recording], WindowSpec],
+        *,
+        scored: Mapping[str, np.ndarray] | None = None,
+        transform: Transform | None = None,
+    ) -> None:
+        self.recordings = list(recordings)
+        self.windows = list_windows(self.recordings, spec, scored=scored)
+        self.lengths = [(spec(r) if callable(spec) else spec).length for r in self.recordings]
+        if len(set(self.lengths)) > 1:
+            raise ValueError(f"spec: expected one length for all recordings, got {sorted(set(self.lengths))}")
+        self.transform = transform or torch.from_numpy
+        self._process = os.getpid()
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Read one window.
+
+        Parameters
+        ----------
+        index : int
+            Below ``len(self)``.
+
+        Returns
+        -------
+        dict
+            ``clip`` (T, H, W, 3), ``frame_paddings`` (T,) float32 with 1 where the recording was too short,
+            ``frames`` (T,) int64 with -1 there, ``index``, ``recording``, ``individual``, ``valid`` and ``reason``
+            (empty if valid; else the clip is all zeros).
+        """
+        if os.getpid() != self._process:
+            self._open_again()
+        item = self.windows[index]
+        recording, length = self.recordings[item.recording], self.lengths[item.recording]
+        reason = ""
+        try:
+            raw = np.stack([recording.crop(frame, item.individual) for frame in recording.video[item.frames]])
+        except ValueError as error:  # a frame that cannot be decoded
+            _, _, width, height = recording.regions[item.individual]
+            raw, reason = np.zeros((len(item.frames), height, width, 3), np.uint8), str(error)
+        clip = self.transform(np.ascontiguousarray(raw))
+        missing = length - len(item.frames)
+        if missing:
+            clip = torch.cat([clip, clip.new_zeros(missing, *clip.shape[1:])])
+        paddings = torch.zeros(length)
+        paddings[len(item.frames) :] = 1
+        frames = np.full(length, -1, dtype=np.int64)
+        frames[: len(item.frames)] = item.frames
+        return {
+            "clip": clip,
+            "frame_paddings": paddings,
+            "frames": torch.from_numpy(frames),
+            "index": index,
+            "recording": recording.name,
+            "individual": item.individual,
+            "valid": not reason,
+            "reason": reason,
+        }
+
+
+    def _open_again(self) -> None:
+        """In a forked worker the decoders' threads are gone: reading from these would wait for ever."""
+        self._inherited = self.recordings  # closing them would wait too
+        self.recordings = copy.deepcopy(self.recordings)  # as on the way to another process: without the open files
+        self._process = os.getpid()
+
+
+class ResumableSampler(Sampler[int]):
+    """Shuffled or plain order that can begin anywhere, the same for any number of workers.
+
+    Parameters
+    ----------
+    num_windows : int
+        Length of the data set.
+    seed : int or None
+        Of the order; None for the plain one. Each epoch has an order of its own.
+    epoch, start : int
+        Where to begin: so many epochs and so many windows of the next one are done.
+
+    Examples
+    --------
+    >>> list(ResumableSampler(5, start=2)) == list(ResumableSampler(5))[2:]
+    True
+    """
+
+    def __init__(self, num_windows: int, *, seed: int | None = 0, epoch: int = 0, start: int = 0) -> None:
+        if not 0 <= start <= num_windows:
+            raise ValueError(f"start: expected 0 to {num_windows}, got {start}")
+        self.num_windows, self.seed, self.epoch, self.start = num_windows, seed, epoch, start
+
+    def __len__(self) -> int:
+        return self.num_windows - self.start
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.arange(self.num_windows)
+        if self.seed is not None:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_windows)
+        yield from order[self.start :].tolist()
+
+
+class WindowStream(IterableDataset[dict[str, Any]]):
+    """Batches of windows in the order of time, for going through whole recordings.
+
+    Batch ``k`` is made by worker ``k % workers``, which is how a ``DataLoader`` collects them: the order is that of
+    :func:`list_windows` whatever the number of workers.
+
+    Parameters
+    ----------
+    windows : WindowDataset
+        What to go through.
+    batch_size : int
+        Windows in a batch; the last one may hold fewer.
+    start_batch : int
+        Where to begin: so many batches are done.
+
+    Examples
+    --------
+    >>> stream = WindowStream(data, batch_size=4)                       # doctest: +SKIP
+    >>> for batch in DataLoader(stream, batch_size=None, num_workers=2):  # doctest: +SKIP
+    ...     batch["clip"].shape
+    """
+
+    def __init__(self, windows: WindowDataset, *, batch_size: int = 1, start_batch: int = 0) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected a whole number from 1 on, got {batch_size}")
+        self.windows, self.batch_size, self.start_batch = windows, batch_size, start_batch
+        if not 0 <= start_batch <= len(self):
+            raise ValueError(f"start_batch: expected 0 to {len(self)}, got {start_batch}")
+
+    def __len__(self) -> int:
+        """Batches of the whole pass, those that are done included."""
+        return -(-len(self.windows) // self.batch_size)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        worker = get_worker_info()
+        this, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        for batch in range(self.start_batch + this, len(self), workers):
+            first = batch * self.batch_size
+            numbers = range(first, min(first + self.batch_size, len(self.windows)))
+            yield torch.utils.data.default_collate([self.windows[i] for i in numbers])
+
+
+def undecodable(batches: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """List the windows that could not be read.
+
+    Parameters
+    ----------
+    batches : sequence of mapping
+        Items of a :class:`WindowDataset`, or collated batches of them.
+
+    Returns
+    -------
+    list of (str, str)
+        Recording and reason, in order.
+    """
+    found: list[tuple[str, str]] = []
+    for batch in batches:
+        one = isinstance(batch["recording"], str)
+        names, reasons = ([batch["recording"]], [batch["reason"]]) if one else (batch["recording"], batch["reason"])
+        found.extend((name, reason) for name, reason in zip(names, reasons, strict=True) if reason)
+    return found
