@@ -120,7 +120,7 @@ def track_by_background(
     empty = cv2.GaussianBlur(np.asarray(background, dtype=np.float32), (0, 0), _BLUR)
 
     def _difference(frame: np.ndarray) -> np.ndarray:
-        grey = cv2.GaussianBlur(_grey(frame).astype(np.float32), (0, 0), _BLUR)
+        grey = cv2.GaussianBlur(_grey(frame), (0, 0), _BLUR).astype(np.float32)
         if animal == "any":
             return np.abs(grey - empty)
         return empty - grey if animal == "darker" else grey - empty
