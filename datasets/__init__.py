@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from .track_alignment import TrackAlignment, align_tracks, alignment_of
     from .tracks import load_tracks, save_tracks
     from .video import Video
+    from .video_sequence import VideoSequence
+    from .view_clock import ViewClock, synchronise
     from .windows import WindowSpec, central_windows, sample_frames, window_starts
 
 _HOME_OF = {
@@ -53,6 +55,9 @@ _HOME_OF = {
     "RecordingInfo": "recording",
     "Timestamps": "timestamps",
     "read_timestamps": "timestamps",
+    "VideoSequence": "video_sequence",
+    "ViewClock": "view_clock",
+    "synchronise": "view_clock",
     "Recording": "recording",
     "fingerprint": "recording",
     "load_recording": "recording",
@@ -108,6 +113,8 @@ __all__ = [
     "Timestamps",
     "TrackAlignment",
     "Video",
+    "VideoSequence",
+    "ViewClock",
     "WindowSpec",
     "Zone",
     "align_tracks",
@@ -140,6 +147,7 @@ __all__ = [
     "score_whole",
     "simulate_clip",
     "simulate_recording",
+    "synchronise",
     "to_dense",
     "to_millimetres",
     "track_by_background",
