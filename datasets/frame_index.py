@@ -156,6 +156,9 @@ def open_container(path: Path, *, genpts: bool = False) -> av.container.InputCon
     if not container.streams.video:
         container.close()
         raise ValueError(f"{path}: expected a video, found no video stream in it")
+    if container.streams.video[0].codec_context is None:
+        container.close()
+        raise ValueError(f"{path}: expected a video that FFmpeg can decode, its header names no codec that it knows")
     return container
 
 
@@ -248,6 +251,21 @@ def _orientation(path: Path, genpts: bool) -> Orientation:
     return Orientation()
 
 
+def _certain_in_spite_of_the_cut(stamps: np.ndarray, is_keyframe: np.ndarray) -> int:
+    """How many frames of a cut file are certainly the first ones, if only their decoding times are stored.
+
+    A picture is stored before those that are shown before it and refer to it. If the cut took these, it moves up into
+    their place, and nothing tells. So it ends at the last key frame but one (behind which pictures can still be
+    stored that are shown before it), and where all pictures that are stored up to there are shown up to there.
+    """
+    keyframes = np.flatnonzero(is_keyframe)
+    if len(keyframes) < 3:
+        return 0
+    complete = np.maximum.accumulate(stamps) == np.sort(stamps)
+    ends = np.flatnonzero(complete[: keyframes[-2]])
+    return int(ends[-1]) + 1 if len(ends) else 0
+
+
 def thread_type() -> Literal["AUTO", "NONE"]:
     """How a decoder may use threads.
 
@@ -336,16 +354,23 @@ def build_frame_index(path: str | Path) -> FrameIndex:
                 f"{path}: damaged, and without presentation times: {len(stamps)} of {len(pts)} frames can be put in "
                 f"order; encode it anew: ffmpeg -i {path.name} {path.stem}.mp4"
             )
+    is_keyframe = np.asarray([keyframe_of[int(s)] for s in stamps], dtype=bool)
+    cut_short = _what_is_missing(path, container_format, promised, packets, pts, time_base)
+    if cut_short and reorders and (genpts or stamped_by == "dts"):
+        count = _certain_in_spite_of_the_cut(stamps, is_keyframe)
+        if not count:
+            raise ValueError(f"{path}: cut short: {cut_short}; too little is left to tell the order of its frames")
+        pts, stamps, is_keyframe = pts[:count], stamps[:count], is_keyframe[:count]
     return FrameIndex(
         pts=pts,
         stamps=stamps,
         stamped_by=stamped_by,
         genpts=genpts,
-        is_keyframe=np.asarray([keyframe_of[int(s)] for s in stamps], dtype=bool),
+        is_keyframe=is_keyframe,
         time_base=time_base,
         width=width,
         height=height,
         orientation=_orientation(path, genpts),
         codec=codec,
-        cut_short=_what_is_missing(path, container_format, promised, packets, pts, time_base),
+        cut_short=cut_short,
     )

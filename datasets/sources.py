@@ -123,8 +123,8 @@ class TiffStack(FrameSource):
 
     Notes
     -----
-    Pages are read one by one with tifffile if it is installed, else in runs of at most 32 MB with OpenCV, which has
-    to pass over all pages before them.
+    Pages are read one by one with tifffile if it is installed and knows the compression, else in runs of at most
+    32 MB with OpenCV, which has to pass over all pages before them.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, times: Any = None, fps: float | None = None) -> None:
@@ -132,7 +132,9 @@ class TiffStack(FrameSource):
         _expect_file(path)
         self._run: tuple[int, list[np.ndarray]] = (0, [])
         self._tiff: Any = None
+        self._run_length = 1
         self.path = path  # the readers below name it
+        self._with_tifffile = _tifffile_reads(path)
         count = self._count_pages()
         first = self._page(0)
         self._run_length = max(1, STACK_CHUNK_BYTES // max(1, first.nbytes))
@@ -143,15 +145,14 @@ class TiffStack(FrameSource):
         return _of_one_size(self, i, self._page(i))
 
     def _count_pages(self) -> int:
-        tiff = self._open()
-        if tiff is not None:
-            if len(tiff.pages) == 1 and len(getattr(tiff.pages[0], "shape", ())) > 0:
-                shape = tiff.series[0].shape if tiff.series else ()
-                if int(np.prod(shape)) != int(np.prod(tiff.pages[0].shape)):
-                    raise ValueError(
-                        f"{self.path}: expected one page per frame, got one page for a stack of shape {shape}; "
-                        "save it as a plain TIFF stack, or load it as an array"
-                    )
+        if self._with_tifffile:
+            tiff = self._open()
+            whole = tiff.series[0].shape if len(tiff.pages) == 1 and tiff.series else ()
+            if whole and np.prod(whole) != np.prod(tiff.pages[0].shape):
+                raise ValueError(
+                    f"{self.path}: expected one page per frame, got one page for a stack of shape {whole}; "
+                    "save it as a plain TIFF stack or as .npy"
+                )
             return len(tiff.pages)
         import cv2
 
@@ -161,12 +162,9 @@ class TiffStack(FrameSource):
         return count
 
     def _open(self) -> Any:
-        """The open file; None if tifffile is not installed."""
         if self._tiff is None:
-            try:
-                import tifffile
-            except ImportError:
-                return None
+            import tifffile
+
             try:
                 self._tiff = tifffile.TiffFile(self.path)
             except (tifffile.TiffFileError, ValueError, OSError) as error:
@@ -175,10 +173,9 @@ class TiffStack(FrameSource):
 
     def _page(self, i: int) -> np.ndarray:
         """Page i, RGB."""
-        tiff = self._open()
-        where = f"{self.path}: page {i}"
-        if tiff is None:
+        if not self._with_tifffile:
             return self._page_by_opencv(i)
+        tiff, where = self._open(), f"{self.path}: page {i}"
         try:
             page = tiff.pages[i]
             photometric = str(getattr(page.photometric, "name", page.photometric))
@@ -199,9 +196,8 @@ class TiffStack(FrameSource):
 
         start, pages = self._run
         if not start <= i < start + len(pages):
-            length = getattr(self, "_run_length", 1)
             flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-            good, found = cv2.imreadmulti(str(self.path), i, length, flags=flags)
+            good, found = cv2.imreadmulti(str(self.path), i, self._run_length, flags=flags)
             start, pages = self._run = i, list(found) if good else []
         if not pages:
             raise ValueError(f"{self.path}: page {i} cannot be read")
@@ -383,6 +379,20 @@ def _load_image(path: Path) -> np.ndarray:
         raise ValueError(f"{path}: not an image that OpenCV can read, or damaged")
     _expect_8_bit(f"{path}", picture)
     return np.ascontiguousarray(picture[..., ::-1])
+
+
+def _tifffile_reads(path: Path) -> bool:
+    """Whether tifffile is there and can decompress this file; what else may be wrong with it is found on reading."""
+    try:
+        import tifffile
+    except ImportError:
+        return False
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            tiff.pages[0].asarray()
+    except Exception as error:
+        return "imagecodecs" not in str(error)
+    return True
 
 
 def _to_rgb(where: str, picture: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import av
@@ -20,12 +21,16 @@ def write_video(
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     sound_seconds: float = 0.0,
+    rotation: float | None = None,
+    mirrored: bool = False,
 ) -> Path:
     """Encode uint8 frames (T, H, W, 3); ``times`` in ticks of 1/1000 s makes a variable rate."""
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=fps, options=options or {})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pix_fmt
+        if rotation is not None:
+            stream.set_display_rotation(rotation, hflip=mirrored)
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         sound = container.add_stream("libopus", rate=48_000, layout="mono") if sound_seconds else None
@@ -63,3 +68,8 @@ def read_number(frame: np.ndarray) -> int:
         row, col = divmod(bit, 8)
         number |= int(frame[row * h : (row + 1) * h, col * w : (col + 1) * w].mean() > 125) << bit
     return number
+
+
+def sent_to_a_worker(thing):
+    """What arrives when something is sent to another process."""
+    return ForkingPickler.loads(ForkingPickler.dumps(thing))
