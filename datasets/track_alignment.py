@@ -64,16 +64,17 @@ class TrackAlignment:
         '1800 rows on 1801 frames: no row for 1 frame at the end'
         """
         gaps = {"at the start": self.missing_at_start, "inside": self.missing_inside, "at the end": self.missing_at_end}
-        parts = [f"no row for {_count(n, 'frame')} {where}" for where, n in gaps.items() if n]
+        parts = ["one each"] if self.exact else []
+        parts += [f"no row for {_count(n, 'frame')} {where}" for where, n in gaps.items() if n]
         if self.surplus_rows:
             parts.append(f"{_count(self.surplus_rows, 'row')} beyond the video left out")
         if self.offset:
             parts.append(f"moved by {_count(self.offset, 'frame')}")
-        if self.largest_residual > 0:
+        if self.largest_residual > 1e-6:  # less is rounding
             parts.append(f"times agree to {self.largest_residual * 1000:.3g} ms")
         if self.fragments:
             parts.append(f"{self.fragments} fragments of tracks")
-        return f"{_count(self.rows, 'row')} on {_count(self.frames, 'frame')}: {', '.join(parts) or 'one each'}"
+        return f"{_count(self.rows, 'row')} on {_count(self.frames, 'frame')}: {', '.join(parts)}"
 
 
 def align_tracks(

@@ -77,9 +77,14 @@ def load_tracks(
 
     Examples
     --------
-    >>> tracks = load_tracks("mouse.analysis.h5", "mouse.mp4")  # doctest: +SKIP
-    >>> alignment_of(tracks).describe()  # doctest: +SKIP
-    '1800 rows on 1801 frames: no row for 1 frame at the end'
+    >>> import tempfile
+    >>> from behavior_prism.datasets import alignment_of, simulate_recording
+    >>> truth = simulate_recording("fly", seconds=1, size=(64, 64)).tracks
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = save_tracks(truth.isel(time=slice(0, -1)), f"{folder}/fly.tracks.nc")
+    ...     tracks = load_tracks(file, times=truth.time.values)
+    >>> alignment_of(tracks).describe()
+    '24 rows on 25 frames: no row for 1 frame at the end'
     """
     path = Path(path)
     if not path.exists():

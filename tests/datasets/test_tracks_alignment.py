@@ -92,7 +92,7 @@ def test_rows_that_name_their_frames_may_be_few():
 
 def test_fragments_are_told():
     _, alignment = align_tracks(rows(range(6), fragments=27), TIMES)
-    assert alignment.describe() == "6 rows on 6 frames: 27 fragments of tracks"
+    assert alignment.describe() == "6 rows on 6 frames: one each, 27 fragments of tracks"
 
 
 def test_other_rate_is_not_a_lost_row():

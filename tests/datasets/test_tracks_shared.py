@@ -80,7 +80,7 @@ def test_every_pose_file_is_in_the_table(shared_data):
         (
             "sleap-flies/centered_pair_predictions.slp",
             "sleap-flies/centered_pair_small.mp4",
-            "1100 rows on 1100 frames: 27 fragments of tracks",
+            "1100 rows on 1100 frames: one each, 27 fragments of tracks",
         ),
         (
             f"deeplabcut-openfield/{OPENFIELD}",
