@@ -290,7 +290,7 @@ def to_millimetres(tracks: xr.Dataset, arena: Arena) -> xr.Dataset:
 
 def _is_number(value: Any) -> bool:
     # no integer of more digits than a float holds, which JSON may have
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(abs(value) < 1e12)
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(-1e12 < value < 1e12)
 
 
 def _numbers(values: Any, count: int, what: str, meaning: str) -> tuple[float, ...]:
