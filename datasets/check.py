@@ -23,7 +23,8 @@ from .video import Video
 GAP = 1.5  # times the median interval: a frame was missed
 UNEVEN = 0.1  # of the median interval, over the middle 98 %: beyond it, the rate is called variable
 MANY_GAPS = 0.05  # of all intervals: from here on the rate varies, rather than frames being dropped
-REPEATED = 0.15  # of the usual change from picture to picture: encoders touch up a picture that comes twice
+REPEATED = 0.15  # of the change just before and after: encoders touch up a picture that comes twice
+MOVING = 0.5  # of the usual change: so much has to change before and after, else the scene was still
 FEW_REPEATS = 0.01  # of the frames: up to here, and never twice in a row, it is not worth a warning
 _TURNS = {
     Orientation(): "none",
@@ -244,11 +245,18 @@ def _pictures(facts: dict[str, Any], video: Video, progress: Callable[[int, int]
 
 
 def _repeats(change: np.ndarray) -> list[Finding]:
-    """Pictures that come again: exactly the same, or as near to it as an encoder makes them."""
+    """Pictures that come again: exactly the same, or as near to it as an encoder makes them.
+
+    A still scene changes little as well, but it comes to rest; a repeated picture stands amidst pictures that move.
+    """
     moved = change[change > 0]
     usual = float(np.median(moved)) if len(moved) else 0.0
-    with np.errstate(invalid="ignore"):
-        same = change <= REPEATED * usual
+    same = change == 0
+    for start, stop in runs(np.nan_to_num(change, nan=np.inf) <= REPEATED * usual):
+        beside = np.array([change[start - 1], change[stop] if stop < len(change) else np.nan])
+        around = float(np.min(beside[np.isfinite(beside)], initial=np.inf))
+        if np.isfinite(around) and around >= MOVING * usual and change[start:stop].max() <= REPEATED * around:
+            same[start:stop] = True
     where: tuple[Interval, ...] = tuple(runs(same))
     if not where:
         return []

@@ -40,7 +40,7 @@ def check_tracks(path: Path, times: np.ndarray, height: int, width: int) -> list
     rows, findings = raw.sizes["time"], []
     position = tracks["position"].transpose("space", "time", "keypoint", "individual").values
     there = np.isfinite(position).all(axis=0)
-    seen = there.reshape(len(times), -1).any(axis=1)
+    seen = np.asarray(there.reshape(len(times), -1).any(axis=1))
     without = tuple(runs(~seen))
     absent = sum(b - a for a, b in without)
     names = ", ".join(map(str, tracks["individual"].values[:6]))
@@ -57,7 +57,7 @@ def check_tracks(path: Path, times: np.ndarray, height: int, width: int) -> list
     out = _outside(position, height, width)
     if out.any():
         share = out.sum() / there.sum()
-        where = tuple(runs(out.reshape(len(times), -1).any(axis=1)))
+        where = tuple(runs(np.asarray(out.reshape(len(times), -1).any(axis=1))))
         hint = "; (y, x) would fit: swapped?" if not _outside(position[::-1], height, width).any() else ""
         text = f"{out.sum()} of {there.sum()} points outside of {width}x{height}: frames {in_words(where)}{hint}"
         findings.append(Finding("error" if share > 0.5 or hint else "warning", "poses", where, text))

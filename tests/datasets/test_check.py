@@ -98,6 +98,14 @@ def test_a_camera_that_stutters(tmp_path, codec, noise):
     assert "longest run [31, 35)" in found(report)["repeated"].text
 
 
+def test_a_still_scene_is_no_stutter(tmp_path):
+    steps = np.r_[np.arange(40), np.full(60, 39), np.arange(40, 80)]  # moves, rests, moves
+    frames = moving(80)[steps].astype(np.int64)
+    frames += np.random.default_rng(2).normal(0, 3, frames.shape).astype(np.int64)
+    path = write_video(tmp_path / "rests.mkv", frames.clip(0, 255).astype(np.uint8), options={"crf": "12"})
+    assert check_recording(path).severity == "info"
+
+
 def test_a_single_repeated_picture_in_many_is_no_warning(tmp_path):
     order = np.arange(200)
     order[100] = 99
