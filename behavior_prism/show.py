@@ -122,6 +122,7 @@ class _Scene:
     arena: Arena | None
     label: xr.DataArray | None  # (time, individual, behavior)
     plan: xr.Dataset | None
+    followed: list[int]  # individuals of the plan who have a crop in any frame: trackers leave many fragments
 
     def draw(self, i: int, frame: np.ndarray) -> np.ndarray:
         """The picture of frame i: uint8, the same size for all."""
@@ -150,12 +151,12 @@ class _Scene:
         from .datasets.draw import color_of, draw_text
 
         names = [str(name) for name in geometry["individual"].values]
-        side = min(height, max(96, min(256, height // max(1, len(names)))))
+        side = min(height, max(96, min(256, height // max(1, len(self.followed)))))
         rows = height // side
-        panel = np.full((height, side * math.ceil(len(names) / rows), 3), _DARK, dtype=np.uint8)
+        panel = np.full((height, side * math.ceil(len(self.followed) / rows), 3), _DARK, dtype=np.uint8)
         crops = crop_frame(frame, geometry, out_size=side)
-        for n, name in enumerate(names):
-            col, row = divmod(n, rows)
+        for k, n in enumerate(self.followed):
+            name, (col, row) = names[n], divmod(k, rows)
             place = panel[row * side : (row + 1) * side, col * side : (col + 1) * side]
             if name in crops:
                 place[:] = crops[name]
@@ -183,6 +184,7 @@ def _load_scene(
         if recording.tracks is None:
             raise ValueError("crops: expected tracks to follow, got none")
         plan = plan_crops(recording.tracks, crop, frame_size=(height, width))
+    part = slice(recording.start_frame, recording.stop_frame)
     label = None
     if labels is not None:
         name = recording.name
@@ -195,6 +197,7 @@ def _load_scene(
         arena=zones,
         label=label,
         plan=plan,
+        followed=[] if plan is None else np.flatnonzero(plan["valid"].values[part].any(axis=0)).tolist(),
     )
 
 

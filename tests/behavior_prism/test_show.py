@@ -120,6 +120,19 @@ def test_crops_stand_beside_the_frame(lab, tmp_path):
         np.testing.assert_array_equal(panel[133 * n + 25 : 133 * (n + 1), 2:133], crops[name][25:, 2:])
 
 
+def test_who_is_never_seen_takes_no_room(lab, tmp_path):
+    tracks = xr.load_dataset(lab["tracks"], engine="h5netcdf", decode_times=False)
+    tracks["position"][:, :, :, 0] = np.nan
+    tracks.to_netcdf(tmp_path / "t.nc", engine="h5netcdf")
+    spec = CropSpec(size=40, unit="pixels")
+    show_recording(lab["video"], tmp_path / "a.png", tracks=tmp_path / "t.nc", crop=spec, frames=(12, 13))
+    assert cv2.imread(str(tmp_path / "a.png")).shape[:2] == (266 + 24, 360 + 256)
+    tracks["position"][:] = np.nan
+    tracks.to_netcdf(tmp_path / "t.nc", engine="h5netcdf")
+    show_recording(lab["video"], tmp_path / "b.png", tracks=tmp_path / "t.nc", crop=spec, frames=(12, 13))
+    assert cv2.imread(str(tmp_path / "b.png")).shape[:2] == (266 + 24, 360)
+
+
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.7])
 def test_points_are_drawn_where_they_are(scale):
     pose = simulate_recording("fly", seconds=1, size=(100, 100), num_animals=1).tracks.isel(time=3)
