@@ -172,7 +172,7 @@ def extract(
     Example: `behavior-prism extract *.mp4 --out features`
     """
     from behavior_prism.datasets import WindowSpec
-    from behavior_prism.encoder import load_encoder
+    from behavior_prism.encoder import PRESETS, load_encoder
     from behavior_prism.workflow import extract_files, plan_extraction
 
     def window(fps: float) -> WindowSpec:
@@ -190,8 +190,10 @@ def extract(
     if rate is not None and not 0 < rate < float("inf"):
         raise ValueError(f"--rate: expected a positive number of frames a second, got {rate}")
     rows_cols, boxes, part = _parse_grid(grid), _parse_regions(region or []), _parse_frames(frames)
-    loaded = load_encoder(encoder, weights=None if weights == "random" else weights, int8=int8)
-    if loaded.notice:
+    # a plan needs the sizes only: no weights are fetched for it
+    plan_only = dry_run and weights == "auto" and encoder.removeprefix("videoprism-") in PRESETS
+    loaded = load_encoder(encoder, weights="random" if plan_only else weights, int8=int8)
+    if loaded.notice and not plan_only:
         notice(loaded.notice)
     if dry_run:
         plan, failed = plan_extraction(

@@ -309,6 +309,9 @@ def _merge_labels(
 
     parts_of = {str(s.attrs["recording"]): _parts_of(tables, s) for s in stores}
     where = {b: name for name, parts in parts_of.items() for p in parts for b in _occurring(p) if b not in ignore}
+    everything = {b for parts in parts_of.values() for p in parts for b in _occurring(p)}
+    if any(parts_of.values()) and (wrong := [b for b in ignore if b not in everything]):
+        raise ValueError(f"ignore: expected behaviours of the labels {sorted(everything)}, got {wrong[0]!r}")
     known = tuple(behaviors) if behaviors else tuple(where)
     unknown = [b for b in where if b not in known]
     if unknown:

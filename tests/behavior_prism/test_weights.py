@@ -124,3 +124,12 @@ def test_clips_are_spread_over_the_recording(npz, video):
     clips = read_clips(video, loaded, 3)
     assert clips.shape == (3, 8, 96, 96, 3) and clips.min() >= 0 and clips.max() <= 1
     assert not torch.equal(clips[0], clips[1])
+
+
+def test_a_dry_run_fetches_nothing(video, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("BEHAVIOR_PRISM_WEIGHTS", str(tmp_path))
+    args = ["extract", str(video), "--out", str(tmp_path / "x"), "--encoder", "videoprism-base", "--dry-run"]
+    done = CliRunner().invoke(app, args)
+    assert done.exit_code == 0, done.output
+    assert "untrained" not in done.output and not list(tmp_path.iterdir())
