@@ -165,21 +165,28 @@ def _read(path: Path, video_name: str | None) -> xr.Dataset:
 
 
 def _read_hdf5(path: Path, file: Any) -> xr.Dataset | None:
-    """Poses of an HDF5 file, or None if they are for sleap-io to read."""
+    """Poses of an HDF5 file, or None if they are for sleap-io; whatever is broken in it is one kind of error."""
     try:
-        if {"tracks", "node_names"} <= set(file):
-            return read_sleap_analysis(path, file)
-        if "poseest" in file:
-            return read_jabs(path, file)
-        if any(is_pandas_table(group) for group in file.values()):
-            return read_dlc_h5(path, file)
-        if "nwb_version" in file.attrs:
-            return read_nwb(path, file) if has_pose_estimation(file) else None
-        if {"metadata", "instances", "frames"} <= set(file):
-            return None  # SLEAP's own format, whatever its ending
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"{path}: broken HDF5 file ({error})") from None
-    raise ValueError(f"{path}: expected poses of SLEAP, DeepLabCut, JABS or NWB, got a file with {sorted(file)[:8]}")
+        return _by_content(path, file)
+    except ValueError as error:
+        raise (error if str(path) in str(error) else ValueError(f"{path}: broken HDF5 file ({error})")) from None
+    except (OSError, RuntimeError, KeyError, IndexError, TypeError, AttributeError, MemoryError) as error:
+        raise ValueError(f"{path}: broken HDF5 file ({type(error).__name__}: {error})") from None
+
+
+def _by_content(path: Path, file: Any) -> xr.Dataset | None:
+    if {"tracks", "node_names"} <= set(file):
+        return read_sleap_analysis(path, file)
+    if "poseest" in file:
+        return read_jabs(path, file)
+    if any(is_pandas_table(group) for group in file.values()):
+        return read_dlc_h5(path, file)
+    if "nwb_version" in file.attrs:
+        return read_nwb(path, file) if has_pose_estimation(file) else None
+    if {"metadata", "instances", "frames"} <= set(file):
+        return None  # SLEAP's own format, whatever its ending
+    found = sorted(map(str, file))[:8]
+    raise ValueError(f"{path}: expected poses of SLEAP, DeepLabCut, JABS or NWB, got a file with {found}")
 
 
 def _read_netcdf(path: Path) -> xr.Dataset:

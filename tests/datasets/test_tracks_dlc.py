@@ -219,3 +219,19 @@ def test_a_cut_h5_is_refused_at_any_length(tmp_path):
         (tmp_path / "cut.h5").write_bytes(whole[:length])
         with pytest.raises(ValueError, match=r"cut\.h5: "):
             load_tracks(tmp_path / "cut.h5")
+
+
+@pytest.mark.parametrize("form", [write_fixed, write_table])
+def test_spoilt_bytes_are_one_kind_of_error(tmp_path, form):
+    columns = columns_of()
+    whole = form(tmp_path / "whole.h5", columns, np.arange(5), values_of(columns)).read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        spoilt = bytearray(whole)
+        for at in rng.integers(0, len(whole), 4):
+            spoilt[at] = rng.integers(256)
+        (tmp_path / "spoilt.h5").write_bytes(spoilt)
+        try:
+            load_tracks(tmp_path / "spoilt.h5")
+        except ValueError as error:
+            assert "spoilt.h5: " in str(error)
