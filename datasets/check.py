@@ -227,7 +227,8 @@ def _pictures(facts: dict[str, Any], video: Video, progress: Callable[[int, int]
             after = video.path.stat()
             if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
                 return [Finding("error", "changing", (), f"the file changed while frame {i} was read; check it again")]
-            bad[i], reason, last = True, reason or _without(video.path, error), None
+            bad[i], last = True, None
+            reason = reason or _without(video.path, error).replace(" cannot be decoded", "")
             continue
         finally:
             if progress is not None:
@@ -239,7 +240,7 @@ def _pictures(facts: dict[str, Any], video: Video, progress: Callable[[int, int]
     findings = []
     if bad.any():
         where = tuple(runs(bad))
-        text = f"{bad.sum()} of {counted(len(bad), 'frame')} cannot be decoded: {in_words(where)}; first: {reason}"
+        text = f"{bad.sum()} of {counted(len(bad), 'frame')} cannot be decoded: {in_words(where)}; first {reason}"
         findings.append(Finding("error", "undecodable", where, text))
     return findings + _repeats(change)
 

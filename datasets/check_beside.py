@@ -44,7 +44,7 @@ def check_tracks(path: Path, times: np.ndarray, height: int, width: int) -> list
     without = tuple(runs(~seen))
     absent = sum(b - a for a, b in without)
     names = ", ".join(map(str, tracks["individual"].values[:6]))
-    text = f"{path.name}: {rows} rows for {len(times)} frames; {names}; {absent} frames without any pose"
+    text = f"{path.name}: {rows} rows for {len(times)} frames; {names}; {counted(absent, 'frame')} without any pose"
     findings.append(Finding("info" if rows == len(times) else "warning", "tracks", without, text))
     off = 0.0
     if rows == len(times) and raw.attrs.get("time_unit") != "frames":
