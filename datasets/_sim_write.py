@@ -104,7 +104,9 @@ def write_recording(
     }
     for path in paths.values():
         if path.exists() and not overwrite:
-            raise FileExistsError(f"{path}: exists already; choose another name or overwrite it explicitly (--overwrite)")
+            raise FileExistsError(
+                f"{path}: exists already; choose another name or overwrite it explicitly (--overwrite)"
+            )
     folder.mkdir(parents=True, exist_ok=True)
 
     def video(path: Path) -> None:

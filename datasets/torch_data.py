@@ -9,8 +9,6 @@ Shapes: T sampled frames of a window, H and W pixels.
 
 from __future__ import annotations
 
-import copy
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -155,7 +153,6 @@ class WindowDataset(Dataset[dict[str, Any]]):
         if len(set(self.lengths)) > 1:
             raise ValueError(f"spec: expected one length for all recordings, got {sorted(set(self.lengths))}")
         self.transform = transform or torch.from_numpy
-        self._process = os.getpid()
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -175,8 +172,6 @@ class WindowDataset(Dataset[dict[str, Any]]):
             ``frames`` (T,) int64 with -1 there, ``index``, ``recording``, ``individual``, ``valid`` and ``reason``
             (empty if valid; else the clip is all zeros).
         """
-        if os.getpid() != self._process:
-            self._open_again()
         item = self.windows[index]
         recording, length = self.recordings[item.recording], self.lengths[item.recording]
         reason = ""
@@ -203,13 +198,6 @@ class WindowDataset(Dataset[dict[str, Any]]):
             "valid": not reason,
             "reason": reason,
         }
-
-
-    def _open_again(self) -> None:
-        """In a forked worker the decoders' threads are gone: reading from these would wait for ever."""
-        self._inherited = self.recordings  # closing them would wait too
-        self.recordings = copy.deepcopy(self.recordings)  # as on the way to another process: without the open files
-        self._process = os.getpid()
 
 
 class ResumableSampler(Sampler[int]):

@@ -12,6 +12,8 @@ cores; who has other work to overlap with (feature extraction) has a thread for 
 from __future__ import annotations
 
 import os
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -228,6 +230,7 @@ class Video(FrameSource):
 
     def _open(self, threads: Literal["AUTO", "NONE"]) -> Any:
         self._refuse_if_changed()
+        _OPENED.add(self)
         container = self._container = open_container(self.path, genpts=self.index.genpts)
         stream = container.streams.video[0]
         stream.thread_type = self._threads = threads
@@ -284,6 +287,12 @@ class Video(FrameSource):
         self._kept = {}
         self._converter = VideoReformatter()
 
+    def _leave_to_parent(self) -> None:
+        """In a forked child: the decoder's threads did not come along, and to read or even close it would wait."""
+        _INHERITED.append((self._container, self._stream_of_frames, self._converter, self._kept))
+        self._lock = threading.RLock()  # the parent's may have been held
+        self._start_afresh()
+
     def _refuse_if_changed(self) -> None:
         """The index tells where frames are in the file that it was made from, and in no other."""
         if self._stamp != _stamp_of(self.path):
@@ -297,6 +306,19 @@ class Video(FrameSource):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._start_afresh()
+
+
+_OPENED: weakref.WeakSet[Video] = weakref.WeakSet()
+_INHERITED: list[Any] = []  # decoders of the parent process, kept so that nobody closes them here
+
+
+def _leave_decoders_to_parent() -> None:
+    for video in list(_OPENED):
+        video._leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_leave_decoders_to_parent)
 
 
 def _stamp_of(path: Path) -> tuple[int, int] | None:

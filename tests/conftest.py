@@ -16,6 +16,14 @@ settings.load_profile("here")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Nothing that tests read goes into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BEHAVIOR_PRISM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def shared_folder() -> Path:
     return Path(os.environ.get("BEHAVIOR_PRISM_SHARED", ROOT.parent / "shared"))
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import multiprocessing
 import operator
 import os
+import signal
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import av
@@ -611,3 +613,24 @@ def test_cut_anywhere(video_file, tmp_path, name):
                 # by time: at the cut, a frame between two that are there can be lost
                 shown = whole_video.time_to_frame(video.times[i])
                 assert np.array_equal(frame, truth[shown]), (size, i, shown)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_reads_what_its_parent_has_open(video_file):
+    """Threads of a decoder do not come along into a child: without care it would wait for ever."""
+    video = Video(video_file(70), cache_mb=0)
+    assert read_number(video[3]) == 3
+    child = os.fork()
+    if child == 0:
+        numbers = [read_number(video[i]) for i in (4, 0, 69)]
+        os._exit(0 if numbers == [4, 0, 69] else 1)
+    for _ in range(200):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, signal.SIGKILL)
+        pytest.fail("the child waits")
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert read_number(video[4]) == 4  # and the parent's own goes on
