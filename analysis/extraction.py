@@ -8,6 +8,7 @@ as an uninterrupted one. Memory: two batches of frames, the tokens of about one 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import queue
 import threading
@@ -148,11 +149,18 @@ def _settings(
     check_grid(encoder, grid)
     return {
         "layout": 1,
-        "fingerprint": fingerprint(recording.video.path),
+        "fingerprint": _fingerprint(recording),
+        "times": hashlib.sha256(recording.times.round(6).tobytes()).hexdigest()[:16],  # the camera's own may be given
         "frames": [recording.start_frame, recording.stop_frame],
         "regions": {name: list(box) for name, box in recording.regions.items()},
         **feature_spec(encoder, window, grid),
     }
+
+
+def _fingerprint(recording: Recording) -> str:
+    """Of the video file; of all files of a session in pieces."""
+    pieces = [fingerprint(path) for path in getattr(recording.video, "paths", [recording.video.path])]
+    return pieces[0] if len(pieces) == 1 else hashlib.sha256(" ".join(pieces).encode()).hexdigest()
 
 
 def check_grid(encoder: LoadedEncoder, grid: tuple[int, int]) -> None:

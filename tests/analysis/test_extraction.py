@@ -18,7 +18,7 @@ from numbered_videos import write_video
 from behavior_prism.analysis import extract_features, open_features
 from behavior_prism.analysis import extraction as extraction_module
 from behavior_prism.analysis import store as store_module
-from behavior_prism.datasets import WindowSpec, central_windows, load_recording
+from behavior_prism.datasets import Recording, VideoSequence, WindowSpec, central_windows, load_recording
 from behavior_prism.encoder import load_encoder, preprocess_frames, save_encoder
 from behavior_prism.encoder.loading import LoadedEncoder
 
@@ -123,6 +123,24 @@ def test_same_settings_do_nothing_and_others_are_refused(movie, encoder, tmp_pat
     again = extract_features(recording, encoder, path, window=WindowSpec(length=8, stride=2), overwrite=True)
     assert '"stride": 2' in again.attrs["settings"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["f.zarr", "movie.mkv"]
+
+
+def test_other_times_and_other_pieces_are_other_recordings(movie, encoder, tmp_path):
+    """The camera's own times and every file of a session enter the settings, not the first file alone."""
+    one, two, three = movie(20, "a.mkv"), movie(24, "b.mkv"), movie(24, "c.mkv", crf="30")
+    spec = WindowSpec(length=8, stride=4)
+
+    def settings(recording):
+        return extraction_module._settings(recording, encoder, spec, (4, 4))
+
+    plain = load_recording(one)
+    slower = load_recording(one, times=plain.times * 1.001)
+    assert settings(plain)["fingerprint"] == settings(slower)["fingerprint"]
+    assert settings(plain)["times"] != settings(slower)["times"]
+    sessions = [Recording(video=VideoSequence(paths), name="s") for paths in ([one, two], [one, three])]
+    assert len({settings(r)["fingerprint"] for r in (*sessions, plain)}) == 3
+    store = extract_features(sessions[0], encoder, tmp_path / "s.features.zarr", window=spec)
+    assert store.sizes["time"] == 44
 
 
 def test_something_else_at_that_place_is_kept(movie, encoder, tmp_path):
