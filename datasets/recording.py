@@ -173,7 +173,7 @@ def load_recording(
     name: str | None = None,
     regions: Mapping[str, Region] | None = None,
     frames: tuple[int, int] | None = None,
-    tracks: str | Path | None = None,
+    tracks: str | Path | xr.Dataset | None = None,
     allow_cut_short: bool = False,
     times: Sequence[float] | np.ndarray | None = None,
     fps: float | None = None,
@@ -193,8 +193,8 @@ def load_recording(
         As in :class:`Recording`.
     frames : (int, int), optional
         Half-open interval of the frames meant.
-    tracks : str or pathlib.Path, optional
-        A pose file for :func:`load_tracks`.
+    tracks : str, pathlib.Path or xarray.Dataset, optional
+        A pose file for :func:`load_tracks`, or what it gives, for a file that needs a tolerance or an offset.
     allow_cut_short : bool
         Take a file that holds fewer frames than its header promises.
     times, fps
@@ -228,7 +228,7 @@ def load_recording(
         regions=dict(regions or {}),
         start_frame=start,
         stop_frame=stop,
-        tracks=None if tracks is None else load_tracks(tracks, times=video.times),
+        tracks=load_tracks(tracks, times=video.times) if isinstance(tracks, (str, Path)) else tracks,
         clocks=dict(clocks or {}),
         info=info or RecordingInfo(),
     )

@@ -69,3 +69,13 @@ def test_real_files_open(shared_data):
     assert fish.shape == (21, 121, 121, 3)
     gif = Video(shared_data / "scivid-gifs" / "calms21_example.gif")
     assert len(gif) == 16
+
+
+def test_tracks_that_were_laid_on_frames_with_care_are_taken_as_they_are(tmp_path):
+    from behavior_prism.datasets import load_tracks, simulate_recording, write_recording
+
+    paths = write_recording(simulate_recording("fly", seconds=1, size=(64, 64), num_animals=1), tmp_path)
+    tracks = load_tracks(paths["tracks"], paths["video"])
+    recording = load_recording(paths["video"], tracks=tracks)
+    assert recording.tracks is tracks
+    assert load_recording(paths["video"], tracks=paths["tracks"]).tracks.sizes == tracks.sizes
