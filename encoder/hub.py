@@ -233,6 +233,7 @@ def _get_from_hub(release: Release, name: str, target: Path) -> Path:
     """Download one file of a repository beside ``target``; every failure is an OSError of one line."""
     from huggingface_hub import errors, hf_hub_download
 
+    lost_connection = getattr(errors, "HTTPError", OSError)  # of the library that huggingface_hub speaks http with
     revision = release.revision
     if revision == "main":  # the commit of the first fetch, unless another one is asked for
         revision = _read_lock(target).get("commit", revision)
@@ -244,7 +245,7 @@ def _get_from_hub(release: Release, name: str, target: Path) -> Path:
             local_dir=target.parent,
             endpoint=os.environ.get("HF_ENDPOINT"),
         )
-    except (errors.HfHubHTTPError, errors.HTTPError, OSError, ValueError) as error:
+    except (errors.HfHubHTTPError, lost_connection, OSError, ValueError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise OSError(lines[0]) from None
     return Path(got)

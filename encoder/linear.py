@@ -76,6 +76,7 @@ def _is_plain(x: Tensor, weight: Tensor) -> bool:
     in_float32 = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     on_cpu = x.device.type == weight.device.type == "cpu" and x.shape[-1] == weight.shape[1]
     needs_grad = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    in_functorch = torch._C._functorch.peek_interpreter_stack() is not None
+    in_functorch = torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
     transformed = in_functorch or torch.autograd.forward_ad._current_level >= 0
-    return in_float32 and on_cpu and not (needs_grad or transformed or torch.jit.is_tracing())
+    tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+    return in_float32 and on_cpu and not (needs_grad or transformed or tracing)
