@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from typer.testing import CliRunner
 
-from behavior_prism import simulate_recording
-from behavior_prism.cli import app
-from behavior_prism.datasets import write_recording
-from behavior_prism.encoder import RELEASES, VideoEncoder, export, load_encoder, preset
-from behavior_prism.weights import compare_precisions, list_weights
+torch = pytest.importorskip("torch")
+
+from typer.testing import CliRunner  # noqa: E402
+
+from behavior_prism import simulate_recording  # noqa: E402
+from behavior_prism.cli import app  # noqa: E402
+from behavior_prism.datasets import write_recording  # noqa: E402
+from behavior_prism.encoder import RELEASES, VideoEncoder, export, load_encoder, preset  # noqa: E402
+from behavior_prism.weights import compare_precisions, list_weights  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
