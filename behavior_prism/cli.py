@@ -112,7 +112,7 @@ def demo(
 
     with progress_bars() as bar:
         result = run_demo(out, arena=arena, seconds=seconds, seed=seed, overwrite=overwrite, say=notice, progress=bar)
-    print_table(result.scores, f"Two recordings that the probe has not seen ({result.seconds:.0f} s in all)")
+    print_table(result.scores, f"Two recordings that the probe has not seen ({result.seconds:.0f} s for everything)")
     for path in result.outputs:
         say(str(path))
     say(f"See it in napari: behavior-prism view {out}")
