@@ -28,6 +28,8 @@ from .annotations import frame_edges
 from .orientation import Orientation, orientation_of
 
 _HEADER_KNOWS_THE_END = ("matroska,webm", "flv")
+_FARTHEST_REORDER = 32  # frames by which a picture may be stored early or late; twice what h264 and h265 allow
+_MPEG4_PICTURE = b"\0\0\1\xb6"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -149,8 +151,9 @@ def open_container(path: Path, *, genpts: bool = False) -> av.container.InputCon
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: expected a video file, got an empty file")
     try:
-        # said either way: PyAV sets it by default
-        container = av.open(str(path), options={"fflags": "+genpts" if genpts else "-genpts"})
+        # absolute: FFmpeg takes what stands before the colon of "12:30.mp4" for a protocol
+        # flag said either way: PyAV sets it by default
+        container = av.open(str(path.absolute()), options={"fflags": "+genpts" if genpts else "-genpts"})
     except av.error.FFmpegError as error:
         raise ValueError(f"{path}: not a video, or cut short before its index ({reason_of(error)})") from None
     if not container.streams.video:
@@ -171,12 +174,36 @@ class _Packet(NamedTuple):
     is_corrupt: bool
 
 
+def _refuse_packed(path: Path, packet: bytes) -> None:
+    """Old DivX and XviD files store two pictures in one packet, and then an empty one: nothing tells their times."""
+    if packet.count(_MPEG4_PICTURE) > 1:
+        raise ValueError(
+            f"{path}: expected one picture per packet, got packed B-frames (old DivX, XviD); unpack it without loss: "
+            f"ffmpeg -i {path.name} -c copy -bsf:v mpeg4_unpack_bframes {path.stem}-unpacked.avi"
+        )
+
+
+def _refuse_jumping_clock(path: Path, stamps: np.ndarray, time_base: Fraction) -> None:
+    """Sorted by time, the pictures of recordings that were joined byte by byte would lie between one another."""
+    off = np.abs(np.argsort(stamps, kind="stable") - np.arange(len(stamps)))
+    if len(off) and off.max() > _FARTHEST_REORDER:
+        back = int(np.argmin(np.diff(stamps)))
+        jump = float((stamps[back] - stamps[back + 1]) * time_base)
+        raise ValueError(
+            f"{path}: expected one clock, it jumps back by {jump:.3f} s after {back + 1} frames; "
+            "were recordings joined byte by byte? Give the single files"
+        )
+
+
 def _packets(path: Path, container: av.container.InputContainer) -> list[_Packet]:
     """What the packets of the first video stream say of themselves, in the order of the file."""
     packets: list[_Packet] = []
+    stream = container.streams.video[0]
     try:
-        for p in container.demux(container.streams.video[0]):
+        for p in container.demux(stream):
             if p.size:  # not the flush packet at the end
+                if stream.codec_context.name == "mpeg4" and len(packets) < _FARTHEST_REORDER:
+                    _refuse_packed(path, bytes(p))
                 packets.append(_Packet(p.pts, p.dts, p.duration or 0, p.is_keyframe, p.is_discard, p.is_corrupt))
     except av.error.FFmpegError as error:
         raise ValueError(f"{path}: unreadable after {len(packets)} frames ({reason_of(error)})") from None
@@ -204,7 +231,10 @@ def _what_is_missing(
     time_base: Fraction,
 ) -> str:
     frames, seconds = promised
-    if len(packets) < frames:
+    held = len(packets)
+    if container_format == "avi":  # its header counts dropped frames too: places in time with nothing stored
+        held = max([held, *(p.dts + 1 for p in packets[-1:] if p.dts is not None)])
+    if held < frames:
         return f"its header promises {frames} frames, the file holds {len(packets)}"
     intervals = np.diff(pts) if len(pts) > 1 else np.ones(1)
     shown_for = max(float(np.median(intervals)), packets[-1].duration)
@@ -342,7 +372,9 @@ def build_frame_index(path: str | Path) -> FrameIndex:
     if not shown:
         raise ValueError(f"{path}: expected a video, got zero frames")
     keyframe_of = {getattr(p, stamped_by): p.is_keyframe for p in shown}
-    pts = np.sort(np.asarray([getattr(p, stamped_by) for p in shown], dtype=np.int64))
+    stored = np.asarray([getattr(p, stamped_by) for p in shown], dtype=np.int64)
+    _refuse_jumping_clock(path, stored, time_base)
+    pts = np.sort(stored)
     if not np.all(np.diff(pts) > 0):
         twice = int(np.flatnonzero(np.diff(pts) == 0)[0])
         raise ValueError(f"{path}: expected one frame per time, frames {twice} and {twice + 1} share theirs")

@@ -25,7 +25,7 @@ from .frame_index import FrameIndex, build_frame_index
 from .orientation import Orientation
 from .recording import fingerprint
 
-LAYOUT = 1  # counts up when the meaning of an index changes
+LAYOUT = 2  # counts up when the meaning of an index changes
 WORTH_KEEPING = 1 << 20  # bytes of video; a smaller one is demuxed as fast as it is recognised
 _ARRAYS = ("pts", "stamps", "is_keyframe")
 _PLAIN = ("stamped_by", "genpts", "width", "height", "codec", "cut_short")
@@ -69,7 +69,7 @@ def frame_index(path: Path) -> FrameIndex:
     index = None if kept is None else _load(kept)
     if index is None:
         index = build_frame_index(path)
-        if kept is not None:
+        if kept is not None and kept == _place_of(path):  # else the file changed while it was demuxed
             _save(index, kept)
     return index
 
@@ -83,7 +83,7 @@ def _place_of(path: Path) -> Path | None:
 
 
 def _writer() -> list[Any]:
-    return [LAYOUT, av.__version__]
+    return [LAYOUT, av.__version__, *av.library_versions["libavformat"], *av.library_versions["libavcodec"]]
 
 
 def _load(kept: Path) -> FrameIndex | None:
