@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
+import os
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -48,10 +50,23 @@ class FrameSource(ABC):
         self.start_time = start_time
         self._times = times
         self._lock = threading.RLock()
+        _SOURCES.add(self)
 
     @abstractmethod
     def _picture(self, i: int) -> np.ndarray:
         """Read frame i, which exists: a fresh uint8 array, shape (height, width, channels)."""
+
+    def take_times(self, times: np.ndarray, start_time: float) -> None:
+        """Put another clock's times in the place of the source's own.
+
+        Parameters
+        ----------
+        times : numpy.ndarray
+            Time of every frame [s], increasing, the first is 0, shape (n,).
+        start_time : float
+            What that clock showed at the first frame [s].
+        """
+        self._times, self.start_time = times, start_time
 
     def close(self) -> None:  # noqa: B027 (not every source holds something open)
         """Let go of what is open; the next read opens it again."""
@@ -170,3 +185,20 @@ class FrameSource(ABC):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._lock = threading.RLock()
+        _SOURCES.add(self)
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child: what the parent has open is not to be read, and its lock may have been held."""
+        self._lock = threading.RLock()
+
+
+_SOURCES: weakref.WeakSet[FrameSource] = weakref.WeakSet()
+
+
+def _leave_all_to_parent() -> None:
+    for source in list(_SOURCES):
+        source._leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_leave_all_to_parent)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,14 +167,14 @@ class Recording:
 
 
 def load_recording(
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     *,
     name: str | None = None,
     regions: Mapping[str, Region] | None = None,
     frames: tuple[int, int] | None = None,
     tracks: str | Path | xr.Dataset | None = None,
     allow_cut_short: bool = False,
-    times: Sequence[float] | np.ndarray | None = None,
+    times: Sequence[float] | np.ndarray | Timestamps | None = None,
     fps: float | None = None,
     timestamps: str | Path | Timestamps | None = None,
     clocks: Mapping[str, np.ndarray] | None = None,
@@ -185,10 +184,12 @@ def load_recording(
 
     Parameters
     ----------
-    path : str or pathlib.Path
-        A video file, a folder of images, a TIFF stack or a ``.npy`` file, as in :func:`open_video`.
+    path : str, pathlib.Path or sequence of them
+        A video file, a folder of images, a TIFF stack or a ``.npy`` file, as in :func:`open_video`; or the video files
+        of one session, which follow one another in natural order of their paths (for gaps between them give
+        ``timestamps``, or make a :class:`Recording` of a :class:`VideoSequence`).
     name : str, optional
-        Its name; by default the file name without its ending.
+        Its name; by default the (first) file's name without its ending.
     regions : mapping of str to (int, int, int, int), optional
         As in :class:`Recording`.
     frames : (int, int), optional
@@ -215,12 +216,14 @@ def load_recording(
         If the video cannot be used or an argument does not fit it.
     """
     from .sources import open_video
+    from .timestamps import Timestamps, read_timestamps
     from .tracks import load_tracks
 
-    if timestamps is None:
-        video = open_video(path, times=times, fps=fps, allow_cut_short=allow_cut_short)
-    else:
-        video = _with_timestamps(path, timestamps, allow_cut_short, given=times is not None or fps is not None)
+    if timestamps is not None:
+        if times is not None or fps is not None:
+            raise ValueError(f"{path}: expected timestamps, times or fps, got two of them")
+        times = timestamps if isinstance(timestamps, Timestamps) else read_timestamps(timestamps)
+    video = open_video(path, times=times, fps=fps, allow_cut_short=allow_cut_short)
     start, stop = frames if frames is not None else (0, -1)
     return Recording(
         video=video,
@@ -232,27 +235,6 @@ def load_recording(
         clocks=dict(clocks or {}),
         info=info or RecordingInfo(),
     )
-
-
-def _with_timestamps(
-    path: str | Path, timestamps: str | Path | Timestamps, allow_cut_short: bool, *, given: bool
-) -> FrameSource:
-    from .sources import open_video
-    from .timestamps import Timestamps, read_timestamps
-
-    if given:
-        raise ValueError(f"{path}: expected timestamps, times or fps, got two of them")
-    table = timestamps if isinstance(timestamps, Timestamps) else read_timestamps(timestamps)
-    num_frames = len(open_video(path, fps=1.0, allow_cut_short=allow_cut_short))
-    fitted = table.fitted(num_frames)
-    if fitted.note:
-        warnings.warn(fitted.note, stacklevel=3)
-    try:
-        video = open_video(path, times=fitted.times, allow_cut_short=allow_cut_short)
-    except ValueError as error:
-        raise ValueError(f"{table.path}: does not fit: {error}") from None
-    video.start_time = fitted.start_time
-    return video
 
 
 def recording_name(path: str | Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from .frame_source import FrameSource
+from .timestamps import Timestamps
 from .video import Video
+from .video_sequence import VideoSequence, in_natural_order
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 TIFF_ENDINGS = (".tif", ".tiff")
@@ -24,9 +27,9 @@ STACK_CHUNK_BYTES = 32_000_000  # pages of a TIFF that OpenCV reads at once
 
 
 def open_video(
-    source: str | os.PathLike[str] | np.ndarray,
+    source: str | os.PathLike[str] | np.ndarray | Sequence[str | os.PathLike[str]],
     *,
-    times: Sequence[float] | np.ndarray | None = None,
+    times: Sequence[float] | np.ndarray | Timestamps | None = None,
     fps: float | None = None,
     allow_cut_short: bool = False,
 ) -> FrameSource:
@@ -34,12 +37,13 @@ def open_video(
 
     Parameters
     ----------
-    source : str, os.PathLike or numpy.ndarray
-        A file, a folder of ``.png``, ``.jpg``, ``.bmp`` or ``.tif`` files of one size (in natural order of their
-        names: ``2`` before ``10``), or an array ``(frames, height, width)`` or ``(frames, height, width, 3)`` of
-        uint8.
-    times : sequence of float, optional
-        When each frame was taken [s], increasing. A video file carries times of its own; these take their place.
+    source : str, os.PathLike, numpy.ndarray, or sequence of paths
+        A file, the video files of one session as for :class:`VideoSequence`, a folder of ``.png``, ``.jpg``, ``.bmp``
+        or ``.tif`` files of one size (in natural order of their names: ``2`` before ``10``), or an array
+        ``(frames, height, width)`` or ``(frames, height, width, 3)`` of uint8.
+    times : sequence of float or Timestamps, optional
+        When each frame was taken [s], increasing, or what :func:`read_timestamps` gives; warns if that leaves out rows
+        or makes them up. A video file carries times of its own; these take their place.
     fps : float, optional
         Frames per second, where they are evenly spaced; one of the two is needed unless it is a video file.
     allow_cut_short : bool
@@ -48,7 +52,7 @@ def open_video(
     Returns
     -------
     FrameSource
-        A :class:`Video` for a video file.
+        A :class:`Video` for a video file, a :class:`VideoSequence` for several.
 
     Raises
     ------
@@ -63,7 +67,16 @@ def open_video(
     """
     if isinstance(source, np.ndarray):
         return ArrayFrames(source, times=times, fps=fps)
-    path = Path(source)
+    own_times = times is None and fps is None
+    video: Video | VideoSequence
+    if isinstance(source, (list, tuple)):
+        # where times are given, a file that lost its end is no gap of unknown length
+        known = {} if own_times or not source else {"gaps": [0.0] * (len(source) - 1)}
+        video = VideoSequence(in_natural_order(source), allow_cut_short=allow_cut_short, **known)
+        if not own_times:
+            video.take_times(*_clock(video.path, len(video), times, fps))
+        return video
+    path = Path(source)  # type: ignore[arg-type]
     if path.is_dir():
         return ImageFolder(path, times=times, fps=fps)
     if path.suffix.lower() in TIFF_ENDINGS:
@@ -71,8 +84,8 @@ def open_video(
     if path.suffix.lower() == ".npy":
         return ArrayFrames(path, times=times, fps=fps)
     video = Video(path, allow_cut_short=allow_cut_short)
-    if times is not None or fps is not None:
-        video._times, video.start_time = _clock(path, len(video), times, fps)
+    if not own_times:
+        video.take_times(*_clock(path, len(video), times, fps))
     return video
 
 
@@ -147,16 +160,24 @@ class TiffStack(FrameSource):
     def _count_pages(self) -> int:
         if self._with_tifffile:
             tiff = self._open()
-            whole = tiff.series[0].shape if len(tiff.pages) == 1 and tiff.series else ()
+            try:
+                count = len(tiff.pages)
+                whole = tiff.series[0].shape if count == 1 and tiff.series else ()
+            except Exception as error:
+                raise ValueError(f"{self.path}: not a TIFF file, or damaged ({_first_line(error)})") from None
+            _refuse_channels(self.path, tiff)
             if whole and np.prod(whole) != np.prod(tiff.pages[0].shape):
                 raise ValueError(
                     f"{self.path}: expected one page per frame, got one page for a stack of shape {whole}; "
                     "save it as a plain TIFF stack or as .npy"
                 )
-            return len(tiff.pages)
+            return count
         import cv2
 
-        count = int(cv2.imcount(str(self.path)))
+        try:
+            count = int(cv2.imcount(str(self.path)))
+        except cv2.error:
+            count = 0
         if count < 1:
             raise ValueError(f"{self.path}: not a TIFF file, or damaged")
         return count
@@ -167,7 +188,7 @@ class TiffStack(FrameSource):
 
             try:
                 self._tiff = tifffile.TiffFile(self.path)
-            except (tifffile.TiffFileError, ValueError, OSError) as error:
+            except Exception as error:  # numbers in a damaged header may add up to anything
                 raise ValueError(f"{self.path}: not a TIFF file, or damaged ({_first_line(error)})") from None
         return self._tiff
 
@@ -197,7 +218,10 @@ class TiffStack(FrameSource):
         start, pages = self._run
         if not start <= i < start + len(pages):
             flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-            good, found = cv2.imreadmulti(str(self.path), i, self._run_length, flags=flags)
+            try:
+                good, found = cv2.imreadmulti(str(self.path), i, self._run_length, flags=flags)
+            except cv2.error:
+                good, found = False, ()
             start, pages = self._run = i, list(found) if good else []
         if not pages:
             raise ValueError(f"{self.path}: page {i} cannot be read")
@@ -212,6 +236,10 @@ class TiffStack(FrameSource):
             if self._tiff is not None:
                 self._tiff.close()
                 self._tiff = None
+
+    def _leave_to_parent(self) -> None:
+        super()._leave_to_parent()
+        self._tiff = None  # parent and child would move one another's place in the file
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_tiff": None, "_run": (0, [])}
@@ -278,6 +306,15 @@ def _clock(path: Path, count: int, times: Any, fps: float | None) -> tuple[np.nd
         if not (np.isfinite(fps) and fps > 0):
             raise ValueError(f"{path}: expected a frame rate above 0, got {fps}")
         return np.arange(count) / float(fps), 0.0
+    if isinstance(times, Timestamps):
+        table = times.fitted(count)
+        if table.note:
+            warnings.warn(table.note, stacklevel=3)
+        return _expect_times(f"{times.path}: does not fit: {path}", count, table.times)[0], table.start_time
+    return _expect_times(f"{path}", count, times)
+
+
+def _expect_times(path: str, count: int, times: Any) -> tuple[np.ndarray, float]:
     when = np.asarray(times, dtype=np.float64)
     if when.shape != (count,):
         raise ValueError(f"{path}: expected {count} times, one per frame, got shape {when.shape}")
@@ -393,6 +430,18 @@ def _tifffile_reads(path: Path) -> bool:
     except Exception as error:
         return "imagecodecs" not in str(error)
     return True
+
+
+def _refuse_channels(path: Path, tiff: Any) -> None:
+    """Pages of several channels or depths lie between one another: they are not one frame each."""
+    if not (tiff.is_imagej or tiff.is_ome) or not tiff.series:
+        return
+    stack = tiff.series[0]
+    outer = [f"{n} {a}" for a, n in zip(stack.axes, stack.shape, strict=True) if a not in "YXS" and n > 1]
+    if len(outer) > 1:
+        raise ValueError(
+            f"{path}: expected one page per frame, got pages of {' x '.join(outer)}; save one channel alone"
+        )
 
 
 def _to_rgb(where: str, picture: np.ndarray) -> np.ndarray:

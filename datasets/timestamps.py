@@ -129,6 +129,8 @@ def read_timestamps(
         raise FileNotFoundError(f"{path}: no such file")
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected a table of time stamps, got a folder")
+    if not path.is_file():  # reading from a pipe would wait for ever
+        raise ValueError(f"{path}: expected a table of time stamps, got a pipe or a device")
     raw, lines = _from_npy(path, column) if path.suffix.lower() == ".npy" else _from_text(path, column)
     if not len(raw):
         raise ValueError(f"{path}: expected time stamps, got none")
@@ -177,14 +179,20 @@ def _from_text(path: Path, column: str | int | None) -> tuple[np.ndarray, Any]:
     def cells(line: str) -> list[str]:
         if separator is None:
             return line.split() if len(first.split()) == len(numbered[-1][1].split()) else [line]
-        found = next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+        try:
+            found = next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+        except csv.Error as error:
+            raise ValueError(f"{path}: not a table of time stamps ({error})") from None
         return [c.strip().replace(",", ".") if separator == ";" else c.strip() for c in found]
 
     names = None if all(_number(c) is not None for c in cells(first) if c) else cells(first)
-    at = _choose(path, names, len(cells(first)), column)
+    columns = len(cells(first))
+    at = _choose(path, names, columns, column)
     values: list[int | float] = []
     for k, line in numbered[names is not None :]:
         row = cells(line)
+        if len(row) > columns and any(row[columns:]):  # a comma within a number, a quote that does not end
+            raise ValueError(f"{path}, line {k}: expected {columns} columns, got {len(row)}")
         value = _number(row[at]) if at < len(row) else None
         if value is None:
             got = repr(row[at]) if at < len(row) else "no such column"
@@ -198,9 +206,11 @@ def _from_text(path: Path, column: str | int | None) -> tuple[np.ndarray, Any]:
 def _number(cell: str) -> int | float | None:
     for kind in (int, float):
         try:
-            return kind(cell)
-        except ValueError:
+            value = kind(cell)
+            float(value)  # what has more digits than a float has room for is none
+        except (ValueError, OverflowError):
             continue
+        return value
     return None
 
 

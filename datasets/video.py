@@ -12,8 +12,6 @@ cores; who has other work to overlap with (feature extraction) has a thread for 
 from __future__ import annotations
 
 import os
-import threading
-import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -230,7 +228,6 @@ class Video(FrameSource):
 
     def _open(self, threads: Literal["AUTO", "NONE"]) -> Any:
         self._refuse_if_changed()
-        _OPENED.add(self)
         container = self._container = open_container(self.path, genpts=self.index.genpts)
         stream = container.streams.video[0]
         stream.thread_type = self._threads = threads
@@ -289,8 +286,8 @@ class Video(FrameSource):
 
     def _leave_to_parent(self) -> None:
         """In a forked child: the decoder's threads did not come along, and to read or even close it would wait."""
+        super()._leave_to_parent()
         _INHERITED.append((self._container, self._stream_of_frames, self._converter, self._kept))
-        self._lock = threading.RLock()  # the parent's may have been held
         self._start_afresh()
 
     def _refuse_if_changed(self) -> None:
@@ -308,17 +305,7 @@ class Video(FrameSource):
         self._start_afresh()
 
 
-_OPENED: weakref.WeakSet[Video] = weakref.WeakSet()
 _INHERITED: list[Any] = []  # decoders of the parent process, kept so that nobody closes them here
-
-
-def _leave_decoders_to_parent() -> None:
-    for video in list(_OPENED):
-        video._leave_to_parent()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_leave_decoders_to_parent)
 
 
 def _stamp_of(path: Path) -> tuple[int, int] | None:

@@ -28,7 +28,7 @@ class VideoSequence(FrameSource):
     Parameters
     ----------
     paths : sequence of str or os.PathLike
-        The files. In natural order of their names (``2`` before ``10``), unless ``gaps`` or ``start_times`` are given,
+        The files. In natural order of their paths (``2`` before ``10``), unless ``gaps`` or ``start_times`` are given,
         which go with the files in the order given.
     gaps : sequence of float, optional
         Seconds between the end of each file and the begin of the next, one fewer than there are files.
@@ -51,8 +51,8 @@ class VideoSequence(FrameSource):
     Raises
     ------
     FileNotFoundError, ValueError
-        As :class:`Video`; if the pictures differ in size, a file begins before the one before it has ended, or the
-        numbers do not go with the files.
+        As :class:`Video`; if the pictures differ in size, a file begins before the one before it has ended, the
+        numbers do not go with the files, or a file but the last was cut short and neither is given.
 
     Notes
     -----
@@ -81,7 +81,7 @@ class VideoSequence(FrameSource):
         if gaps is not None and start_times is not None:
             raise ValueError(f"{files[0]}: expected gaps or start times, got both")
         if gaps is None and start_times is None:
-            files = sorted(files, key=_natural)
+            files = in_natural_order(files)
         twice = next((p for k, p in enumerate(files) if p in files[:k]), None)
         if twice is not None:
             raise ValueError(f"{twice}: expected every file of a session once, got it twice")
@@ -90,6 +90,8 @@ class VideoSequence(FrameSource):
             if video.shape[1:] != self._videos[0].shape[1:]:
                 (h, w), (h0, w0) = video.shape[1:3], self._videos[0].shape[1:3]
                 raise ValueError(f"{video.path}: expected frames of {w0}x{h0} as in {files[0]}, got {w}x{h}")
+        if gaps is None and start_times is None:
+            _refuse_unknown_gaps(self._videos)
         pauses = _pauses(self._videos, gaps, start_times)
         self.paths = tuple(files)
         self.starts = np.cumsum([0, *map(len, self._videos)])
@@ -154,6 +156,19 @@ class VideoSequence(FrameSource):
                 )
         return super().time_to_frame(seconds)
 
+    def take_times(self, times: np.ndarray, start_time: float) -> None:
+        """Put another clock's times in the place of the files' own; what it leaves out is no gap between files.
+
+        Parameters
+        ----------
+        times : numpy.ndarray
+            Time of every frame [s], increasing, the first is 0, shape (n,).
+        start_time : float
+            What that clock showed at the first frame [s].
+        """
+        super().take_times(times, start_time)
+        self.gaps, self._silent = [], []
+
     def close(self) -> None:
         """Close all files; the next read opens what it needs."""
         with self._lock:
@@ -175,9 +190,37 @@ class VideoSequence(FrameSource):
         return self._videos[piece][local]
 
 
+def in_natural_order(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Sort files so that digits in their names count as numbers.
+
+    Parameters
+    ----------
+    paths : sequence of str or os.PathLike
+        Files.
+
+    Returns
+    -------
+    list of pathlib.Path
+
+    Examples
+    --------
+    >>> [p.name for p in in_natural_order(["cage10.mp4", "cage2.mp4", "cage.mp4"])]
+    ['cage.mp4', 'cage2.mp4', 'cage10.mp4']
+    """
+    return sorted(map(Path, paths), key=_natural)
+
+
 def _natural(path: Path) -> list[Any]:
-    """Sort key: digits count as numbers."""
-    return [(int(t), "") if t.isdigit() else (-1, t.lower()) for t in re.split(r"(\d+)", str(path)) if t]
+    return [(int(t), "") if t.isdecimal() else (-1, t.lower()) for t in re.split(r"(\d+)", str(path)) if t]
+
+
+def _refuse_unknown_gaps(videos: list[Video]) -> None:
+    for video in videos[:-1]:
+        if video.index.cut_short:
+            raise ValueError(
+                f"{video.path}: cut short: {video.index.cut_short}; when the next file begins is not known, "
+                "give gaps or start times"
+            )
 
 
 def _pauses(videos: list[Video], gaps: Sequence[float] | None, start_times: Sequence[float] | None) -> list[float]:

@@ -29,7 +29,8 @@ class ViewClock:
     residuals : numpy.ndarray, optional
         By how much the events that it was fitted to lie off the line, in seconds of b.
     a_to_b : numpy.ndarray
-        For every frame of a the frame of b nearest in time, -1 where b shows nothing, int64, shape (frames of a,).
+        For every frame of a the frame of b nearest in time, -1 where b shows nothing (before it begins, after it has
+        ended, in a gap between its files), int64, shape (frames of a,).
         Empty unless :func:`synchronise` made it; so are the next three.
     a_residual : numpy.ndarray
         Time of that frame less that of the frame of a, in seconds of b; NaN where there is none.
@@ -175,10 +176,17 @@ def synchronise(
 
 
 def _nearest(seconds: np.ndarray, view: Recording | FrameSource) -> tuple[np.ndarray, np.ndarray]:
-    """Frame of a view nearest to each time, and how much later it is; none half a frame and more outside of it."""
+    """Frame of a view nearest to each time, and how much later it is; none half a frame and more outside of it.
+
+    What is shown before a gap between files does not last through the gap.
+    """
     times = view.times
     lasts = np.diff(view.edges)
     at = np.searchsorted(times[:-1] + np.diff(times) / 2, seconds)
     residual = times[at] - seconds
     outside = (seconds < times[0] - lasts[0] / 2) | (seconds >= times[-1] + lasts[-1] / 2)
+    video = view.video if isinstance(view, Recording) else view
+    for first, pause in getattr(video, "gaps", ()):
+        half = (times[first] - pause - times[first - 1]) / 2
+        outside |= (seconds >= times[first - 1] + half) & (seconds < times[first] - half)
     return np.where(outside, -1, at).astype(np.int64), np.where(outside, np.nan, residual)

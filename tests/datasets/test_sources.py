@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+import threading
 
 import cv2
 import numpy as np
@@ -281,3 +284,76 @@ def test_features_of_a_folder_are_those_of_the_array(tmp_path):
         for path in (folder, tmp_path / "b.npy")
     )
     np.testing.assert_array_equal(a.feature.values, b.feature.values)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_stack_is_read_by_forked_children_and_parent_at_once(tmp_path):
+    """They inherit one place in the file: without care each moves it under the others, and pages are mixed up."""
+    tifffile = pytest.importorskip("tifffile")
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for frame in numbered_frames(300):
+            file.write(frame, photometric="rgb", contiguous=False)
+    stack = open_video(tmp_path / "a.tif", fps=10)
+    assert read_number(stack[5]) == 5
+    children = []
+    for seed in range(3):
+        child = os.fork()
+        if child == 0:
+            order, code = np.random.default_rng(seed).integers(300, size=600), 1
+            with contextlib.suppress(Exception):
+                code = int(any(read_number(stack[int(i)]) != i for i in order))
+            os._exit(code)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]
+    assert read_number(stack[299]) == 299
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_forked_while_another_thread_reads_does_not_wait_for_it():
+    frames = open_video(numbered_frames(3), fps=1)
+    held, go_on = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with frames._lock:
+            held.set()
+            go_on.wait()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        reader = threading.Thread(target=lambda: os._exit(0 if read_number(frames[1]) == 1 else 1), daemon=True)
+        reader.start()
+        reader.join(10)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    go_on.set()
+    thread.join()
+
+
+def test_damaged_stacks_are_one_line(tmp_path, reader):
+    path = tmp_path / "a.tif"
+    tiff_stack(path, numbered_frames(4, 16, 16))
+    data, rng = path.read_bytes(), np.random.default_rng(0)
+    for k in range(150):
+        spoilt = bytearray(data)
+        for _ in range(3):
+            spoilt[int(rng.integers(len(data)))] = int(rng.integers(256))
+        path.write_bytes(spoilt)
+        try:
+            frames = open_video(path, fps=1)
+            for i in range(len(frames)):
+                frames[i]
+        except ValueError as error:
+            assert "\n" not in str(error) and "a.tif" in str(error), k
+
+
+def test_pages_of_two_channels_are_not_frames(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 2, 16, 16), np.uint8), imagej=True, metadata={"axes": "TCYX"})
+    with pytest.raises(ValueError, match=r"a\.tif: expected one page per frame, got pages of 5 T x 2 C"):
+        open_video(tmp_path / "a.tif", fps=1)
+    for axes in ("TYX", "ZYX"):
+        tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 16, 16), np.uint8), imagej=True, metadata={"axes": axes})
+        assert len(open_video(tmp_path / "a.tif", fps=1)) == 5

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+import cv2
 import numpy as np
 import pytest
 
@@ -118,3 +121,44 @@ def test_further_clocks_and_what_the_lab_knows(video_file):
         load_recording(video_file(5), clocks={"ttl": ttl[:3]})
     with pytest.raises(ValueError, match="clock 'ttl': expected finite times that do not go back"):
         load_recording(video_file(5), clocks={"ttl": ttl[::-1]})
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message"),
+    [
+        ('"frame,t\n0,1.5\n1,2.5\n', None, "line 2: expected 1 columns, got 2"),  # else frames would be times
+        ("frame,t\n0,0,04\n1,0,08\n", "t", "line 2: expected 2 columns, got 3"),  # else all would be 0
+        ("1\n" + "9" * 400, None, "line 2: expected a time, got inf"),
+        ('a,"' + "x" * 200_000 + '"\n1,2\n', 0, "not a table of time stamps"),
+    ],
+)
+def test_broken_tables_are_one_line(tmp_path, text, column, message):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_timestamps(tmp_path / "t.csv", column=column)
+    assert "t.csv" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["t;\n5,0;\n5,5;\n", "t,\n5.0,\n5.5,\n"])
+def test_a_separator_at_the_end_of_lines_is_no_column(tmp_path, text):
+    (tmp_path / "t.csv").write_text(text)
+    np.testing.assert_allclose(read_timestamps(tmp_path / "t.csv", column="t").times, [0, 0.5])
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes here")
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(ValueError, match=r"t\.csv: expected a table of time stamps, got a pipe"):
+        read_timestamps(tmp_path / "t.csv")
+
+
+def test_the_cameras_times_of_a_folder_in_which_numbers_are_missing(tmp_path):
+    """A dropped frame is just what the table is for."""
+    (tmp_path / "frames").mkdir()
+    for k in (0, 1, 3):
+        cv2.imwrite(str(tmp_path / "frames" / f"{k}.png"), np.full((8, 8, 3), k, np.uint8))
+    np.savetxt(tmp_path / "t.csv", [5, 5.1, 5.3])
+    recording = load_recording(tmp_path / "frames", timestamps=tmp_path / "t.csv")
+    np.testing.assert_allclose(recording.times, [0, 0.1, 0.3])
+    assert recording.start_time == 5 and recording.video[2].max() == 3

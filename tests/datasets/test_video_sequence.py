@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numbered_videos import numbered_frames, read_number, write_video
 
-from behavior_prism.datasets import Recording, Video, VideoSequence
+from behavior_prism.datasets import Recording, Video, VideoSequence, load_recording
 
 SIZES = [7, 12, 5, 9]
 
@@ -134,3 +134,42 @@ def test_files_that_do_not_fit(pieces, tmp_path):
     assert read_number(session[2]) == 2
     with pytest.raises((ValueError, FileNotFoundError), match="z.mkv"):
         session[8]
+
+
+def test_a_list_of_files_is_one_recording(pieces, tmp_path):
+    recording = load_recording([pieces[2], pieces[0], pieces[3], pieces[1]], frames=(5, 20))
+    assert recording.name == "cage_1" and recording.video.paths == tuple(pieces)
+    assert numbers(recording.video[5:20]) == list(range(5, 20))
+    assert load_recording(pieces[:1]).video.paths == (pieces[0],)
+    stamps = 100 + np.r_[np.arange(7), 1000 + np.arange(26)] / 25
+    np.savetxt(tmp_path / "t.csv", stamps)
+    recording = load_recording(pieces, timestamps=tmp_path / "t.csv")
+    np.testing.assert_allclose(recording.times, stamps - 100)
+    assert recording.start_time == 100 and recording.video.gaps == []
+    assert recording.video.time_to_frame(30) == 6  # by the camera's times, which know of no files
+    with pytest.raises(ValueError, match="expected 33 time stamps, one per frame, got 32"):
+        np.savetxt(tmp_path / "short.csv", stamps[:-1])
+        load_recording(pieces, timestamps=tmp_path / "short.csv")
+    with pytest.raises(ValueError, match="expected the files of one session, at least one"):
+        load_recording([])
+
+
+def test_a_piece_that_lost_its_end_leaves_a_gap_of_unknown_length(pieces, tmp_path):
+    """What follows it must not move up into the time that was lost."""
+    cut = write_video(tmp_path / "a.mkv", numbered_frames(60), options={"g": "5"})
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 2 // 3])
+    after = shutil.copy(pieces[0], tmp_path / "b.mkv")
+    with pytest.raises(ValueError, match=r"a\.mkv: cut short: .*; when the next file begins is not known, give gaps"):
+        VideoSequence([cut, after], allow_cut_short=True)
+    session = VideoSequence([cut, after], allow_cut_short=True, start_times=[0, 2.4])
+    assert session.times[session.starts[1]] == pytest.approx(2.4) and len(session.gaps) == 1
+    last = cut.rename(tmp_path / "c.mkv")
+    assert VideoSequence([last, after], allow_cut_short=True).paths == (after, last)  # nothing follows it
+    last.rename(cut)
+    times = np.arange(len(session)) / 10
+    assert load_recording([cut, after], times=times, allow_cut_short=True).times[-1] == pytest.approx(times[-1])
+
+
+def test_digits_of_other_kinds_in_names(pieces, tmp_path):
+    files = [shutil.copy(pieces[0], tmp_path / f"a1²{k}.mkv") for k in (10, 9)]
+    assert VideoSequence(files).paths == (files[1], files[0])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numbered_videos import numbered_frames, read_number, write_video
 from scipy import stats
 
-from behavior_prism.datasets import Video, ViewClock, load_recording, open_video, synchronise
+from behavior_prism.datasets import Recording, Video, VideoSequence, ViewClock, load_recording, open_video, synchronise
 
 
 def view(count, fps):
@@ -91,3 +91,16 @@ def test_events_that_do_not_match(a, b, message):
 def test_a_clock_runs_forward():
     with pytest.raises(ValueError, match="a drift above 0"):
         ViewClock(drift=-1)
+
+
+def test_nothing_is_seen_in_a_gap_between_files(tmp_path):
+    """The last frame before a gap does not stand for all of it."""
+    top = Video(write_video(tmp_path / "top.mkv", numbered_frames(60), fps=2))  # 30 s
+    files = [write_video(tmp_path / f"side{k}.mkv", numbered_frames(20), fps=10) for k in (1, 2)]  # 2 s each
+    side = VideoSequence(files, gaps=[10.0])
+    views = synchronise(top, Recording(video=side, name="side"))
+    seen = np.flatnonzero(views.a_to_b >= 0) / 2
+    assert seen.tolist() == [0, 0.5, 1, 1.5, 12, 12.5, 13, 13.5]
+    assert views.a_to_b[24] == 20 and views.a_to_b[4] == -1 and np.isnan(views.a_residual[4:24]).all()
+    assert np.nanmax(np.abs(views.a_residual)) < 0.051
+    assert (views.b_to_a >= 0).all()
