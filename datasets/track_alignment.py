@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import xarray as xr
 
+from behavior_prism.schemas import validate_tracks
+
 from .annotations import frame_edges
 
 
@@ -105,7 +107,8 @@ def align_tracks(
     Raises
     ------
     ValueError
-        If more rows are missing or too many than tolerated, a row lies between frames, or two fall on one frame.
+        If more rows are missing or too many than tolerated, a row lies between frames, two fall on one frame, or times
+        are not finite and increasing.
 
     Examples
     --------
@@ -136,8 +139,18 @@ def lay_on_frames(
         As there.
     """
     times = np.asarray(times, dtype=np.float64)
+    for what, number in (("tolerance", tolerance), ("offset", offset)):
+        if number != int(number):  # half a frame would leave every frame without a row
+            raise ValueError(f"{name}: expected a whole number of frames for {what}=, got {number}")
+    tolerance, offset = int(tolerance), int(offset)
     if tolerance < 0:
         raise ValueError(f"expected a tolerance of 0 rows or more, got {tolerance}")
+    try:
+        validate_tracks(tracks)
+    except ValueError as error:
+        raise ValueError(f"{name}: {str(error).removeprefix('tracks: ')}") from None
+    if times.ndim != 1 or not np.isfinite(times).all() or np.any(np.diff(times) <= 0):
+        raise ValueError(f"{name}: expected the times of frames to be finite and to increase, they do not")
     if not len(times) or not tracks.sizes["time"]:
         raise ValueError(f"{name}: expected rows and frames, got {tracks.sizes['time']} rows for {len(times)} frames")
     frame, residual = _nearest_frames(tracks, times, name)

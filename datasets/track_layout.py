@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from behavior_prism.schemas import log_operation
+
+_MOST_POINTS = 2**28  # 6 GiB with their scores: a day of four mice with 12 key points at 50 frames per second
+_SMALL = 2**28  # bytes that nobody minds
+_DENSEST = 2000  # bytes per byte in the file; HDF5's own compression ends at about half of that
 
 
 def tracks_from_arrays(
@@ -61,6 +66,7 @@ def tracks_from_arrays(
         If a row is there twice or a name does not go with the arrays.
     """
     rows, _, num_keypoints, num_individuals = position.shape
+    check_room(path, rows, num_keypoints, num_individuals)
     names = [str(name) for name in individuals] or [f"id_{i}" for i in range(num_individuals)]
     if len(set(names)) != len(names):  # fragments of tracks often share a name
         names = [f"{name}_{i}" for i, name in enumerate(names)]
@@ -77,17 +83,20 @@ def tracks_from_arrays(
     seen = np.any(np.isfinite(position).all(axis=1), axis=1)  # (row, individual)
     at_once = int(seen.sum(axis=1).max()) if rows else 0
     own = np.arange(rows) if times is None else np.asarray(times)
-    order = np.argsort(own, kind="stable")
-    twice = np.flatnonzero(np.diff(own[order]) == 0)
+    confidence = np.asarray(confidence)
+    if not np.all(np.diff(own) > 0):
+        order = np.argsort(own, kind="stable")
+        own, position, confidence = own[order], position[order], confidence[order]
+    twice = np.flatnonzero(np.diff(own) == 0)
     if len(twice):
-        raise ValueError(f"{path}: expected one row per frame, got two for {own[order][twice[0]]:g}")
+        raise ValueError(f"{path}: expected one row per frame, got two for {own[twice[0]]:g}")
     dataset = xr.Dataset(
         {
-            "position": (("time", "space", "keypoint", "individual"), position[order]),
-            "confidence": (("time", "keypoint", "individual"), np.asarray(confidence)[order]),
+            "position": (("time", "space", "keypoint", "individual"), position),
+            "confidence": (("time", "keypoint", "individual"), confidence),
         },
         coords={
-            "time": own[order].astype(np.float64),
+            "time": own.astype(np.float64),
             "space": np.asarray(["x", "y"], dtype=object),
             "keypoint": np.asarray([str(name) for name in keypoints], dtype=object),
             "individual": np.asarray(names, dtype=object),
@@ -126,3 +135,65 @@ def never_seen(position: np.ndarray, confidence: np.ndarray) -> np.ndarray:
     zero = (position == 0).all(axis=1)
     whole_animal = zero.all(axis=1, keepdims=True) & np.isnan(confidence).all(axis=1, keepdims=True)
     return zero & ((confidence == 0) | whole_animal)
+
+
+def check_room(path: Path, rows: int, keypoints: int, individuals: int) -> None:
+    """Refuse what would not fit into memory, before it is made.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file's name, for messages.
+    rows, keypoints, individuals : int
+        How many there would be.
+
+    Raises
+    ------
+    ValueError
+        If these are more points than a recording of a day has.
+    """
+    if rows * keypoints * individuals > _MOST_POINTS:
+        raise ValueError(
+            f"{path}: expected at most {_MOST_POINTS} points, got {rows} frames x {keypoints} key points x "
+            f"{individuals} individuals; read it in parts, or join fragments of tracks before"
+        )
+
+
+def read_whole(table: Any) -> np.ndarray:
+    """Everything in a table of an HDF5 file, unless it claims far more than the file holds.
+
+    Parameters
+    ----------
+    table : h5py.Dataset
+        Any table.
+
+    Returns
+    -------
+    numpy.ndarray
+        What it holds.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot hold what the table is said to have.
+    """
+    check_claim(table)
+    return table[()]
+
+
+def check_claim(table: Any) -> None:
+    """Refuse a table that claims far more than the file holds, before it is read.
+
+    Parameters
+    ----------
+    table : h5py.Dataset
+        Any table.
+
+    Raises
+    ------
+    ValueError
+        If so: a few hundred bytes can claim terabytes.
+    """
+    claimed, held = table.size * table.dtype.itemsize if table.size else 0, table.id.get_storage_size()
+    if claimed > _SMALL and claimed > _DENSEST * held:
+        raise ValueError(f"{table.name} is said to hold {claimed} bytes, the file holds {held} of it")

@@ -13,7 +13,9 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from .track_layout import tracks_from_arrays
+from .track_layout import check_claim, check_room, read_whole, tracks_from_arrays
+
+_LENGTHS = ("m", "cm", "mm", "um", "meter", "metre", "centimeter", "centimetre", "millimeter", "millimetre")
 
 
 def has_pose_estimation(file: Any) -> bool:
@@ -49,7 +51,7 @@ def read_nwb(path: Path, file: Any) -> xr.Dataset:
     Raises
     ------
     ValueError
-        If series lack their times or are not flat.
+        If series lack their times, are not flat or not in pixels.
     """
     animals = _of_type(file, "PoseEstimation")
     series = [(animal, group) for animal in animals for group in _of_type(animal, "PoseEstimationSeries")]
@@ -59,15 +61,20 @@ def read_nwb(path: Path, file: Any) -> xr.Dataset:
     times = np.unique(np.concatenate(clocks))
     keypoints = list(dict.fromkeys(_short(group) for _, group in series))
     names = [_short(animal) for animal in animals]
+    check_room(path, len(times), len(keypoints), len(animals))
     position = np.full((len(times), 2, len(keypoints), len(animals)), np.nan)
     confidence = np.full((len(times), len(keypoints), len(animals)), np.nan)
     for (animal, group), clock in zip(series, clocks, strict=True):
-        if group["data"].shape != (len(clock), 2):
-            raise ValueError(f"{path}: expected {group.name} as ({len(clock)}, 2), got {group['data'].shape}")
+        data = group["data"]
+        if data.shape != (len(clock), 2):
+            raise ValueError(f"{path}: expected {group.name} as ({len(clock)}, 2), got {data.shape}")
+        unit = str(data.attrs.get("unit", "pixels"))
+        if unit.strip().lower().rstrip("s") in _LENGTHS:
+            raise ValueError(f"{path}: expected {group.name} in pixels, got {unit}")
         row, k, n = np.searchsorted(times, clock), keypoints.index(_short(group)), animals.index(animal)
-        position[row, :, k, n] = group["data"][:]
+        position[row, :, k, n] = read_whole(data) * float(data.attrs.get("conversion", 1.0))
         if "confidence" in group:
-            confidence[row, k, n] = group["confidence"][:]
+            confidence[row, k, n] = read_whole(group["confidence"])
     return tracks_from_arrays(
         position, confidence, keypoints, names, source="NWB", path=path, times=times, time_unit="seconds"
     )
@@ -86,9 +93,10 @@ def _of_type(parent: Any, neurodata_type: str) -> list[Any]:
 
 def _times(group: Any, path: Path) -> np.ndarray:
     if "timestamps" in group:
-        return group["timestamps"][:].astype(np.float64)
+        return read_whole(group["timestamps"]).astype(np.float64)
     if "starting_time" in group:
         start = group["starting_time"]
+        check_claim(group["data"])
         return float(start[()]) + np.arange(len(group["data"])) / float(start.attrs["rate"])
     raise ValueError(f"{path}: expected timestamps or a rate in {group.name}, got neither")
 

@@ -18,6 +18,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from .track_layout import read_whole
+
 Columns = list[tuple[str, ...]]
 
 _TEXT = {
@@ -28,6 +30,7 @@ _SHORT_TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _STORE = {"PUT", "BINPUT", "LONG_BINPUT"}
 _FETCH = {"GET", "BINGET", "LONG_BINGET"}
 _MARK = object()
+_DEEPEST = 4  # lists and tuples within each other; pandas has [(1, [(name, name)])]
 
 
 def plain_list(data: bytes) -> list[Any]:
@@ -71,7 +74,18 @@ def plain_list(data: bytes) -> list[Any]:
         raise ValueError(f"not a list of names ({type(error).__name__})") from None
     if not isinstance(result, list):
         raise ValueError(f"expected a list of names, got {type(result).__name__}")
+    _refuse_depth(result)
     return result
+
+
+def _refuse_depth(result: list[Any]) -> None:
+    """Tuples of the same tuple twice, many deep, take a few bytes and, to compare, for ever."""
+    level: list[Any] = [result]
+    for _ in range(_DEEPEST):
+        inner = {id(item): item for node in level for item in node if isinstance(item, list | tuple)}
+        level = list(inner.values())
+    if level:
+        raise ValueError(f"expected names in at most {_DEEPEST} lists within each other, got more")
 
 
 def _build(name: str, stack: list[Any]) -> None:
@@ -150,18 +164,19 @@ def _fixed(group: Any) -> tuple[Columns, list[str], np.ndarray]:
     columns, blocks = [], []
     for i in range(int(group.attrs["nblocks"])):
         stored = group[f"block{i}_values"]
-        values = stored[:] if stored.attrs.get("transposed", 0) else stored[:].T
+        values = read_whole(stored) if stored.attrs.get("transposed", 0) else read_whole(stored).T
         columns += _index(group, f"block{i}_items")
         blocks.append(values.astype(np.float64))
     return _ordered(columns, _index(group, "axis0"), _index(group, "axis1"), blocks)
 
 
 def _table(group: Any) -> tuple[Columns, list[str], np.ndarray]:
-    table = group["table"]
+    kinds = group["table"].attrs
+    table: Any = read_whole(group["table"])
     names = sorted(n for n in table.dtype.names if n != "index")  # values_block_0, values_block_1, ...
     columns, blocks = [], []
     for name in names:
-        columns += plain_list(bytes(table.attrs[f"{name}_kind"]))
+        columns += plain_list(bytes(kinds[f"{name}_kind"]))
         blocks.append(table[name].astype(np.float64).reshape(len(table), -1))
     order = dict(plain_list(bytes(group.attrs["non_index_axes"]))).get(1, columns)
     return _ordered(columns, list(order), [(_text(v),) for v in table["index"]], blocks)
@@ -182,14 +197,16 @@ def _index(group: Any, name: str) -> Columns:
     if _text(group.attrs.get(f"{name}_variety", b"regular")) == "regular":
         if group[name].dtype.kind not in "iuS":
             raise ValueError(f"expected numbers or strings in {group.name}/{name}, got {group[name].dtype}")
-        return [(_text(value),) for value in group[name][:]]
+        return [(_text(value),) for value in read_whole(group[name])]
     parts = []
     for k in range(int(group.attrs[f"{name}_nlevels"])):
         level = group[f"{name}_level{k}"]
         if level.dtype.kind not in "iuS":
             raise ValueError(f"expected numbers or strings in {level.name}, got {level.dtype}")
-        words = [_text(value) for value in level[:]]
-        parts.append([words[code] for code in group[f"{name}_label{k}"][:]])
+        words, codes = [_text(value) for value in read_whole(level)], read_whole(group[f"{name}_label{k}"])
+        if codes.min(initial=0) < 0:  # pandas' own mark for a name that is missing
+            raise ValueError(f"expected a name for every place of {group.name}/{name}, got some without")
+        parts.append([words[code] for code in codes])
     return list(zip(*parts, strict=True))
 
 

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from .track_layout import tracks_from_arrays
+from .track_layout import check_claim, check_room, read_whole, tracks_from_arrays
 
 _MATLAB = ("track", "xy", "node", "frame")
 _NUMPY = ("frame", "node", "xy", "track")  # what `transpose=False` once meant
@@ -50,13 +50,16 @@ def read_sleap_analysis(path: Path, file: Any) -> xr.Dataset:
         order = _MATLAB if bool(file.attrs.get("transpose", True)) else _NUMPY
     if sorted(order) != sorted(_MATLAB) or stored.ndim != 4 or stored.shape[order.index("xy")] != 2:
         raise ValueError(f"{path}: expected tracks with the axes {_MATLAB}, got {order} of shape {stored.shape}")
-    position = stored[:].transpose([order.index(name) for name in ("frame", "xy", "node", "track")])
+    check_room(path, *(stored.shape[order.index(name)] for name in ("frame", "node", "track")))
+    position = read_whole(stored).transpose([order.index(name) for name in ("frame", "xy", "node", "track")])
     confidence = None
     if "point_scores" in file:
         flat = [name for name in order if name != "xy"]
-        confidence = file["point_scores"][:].transpose([flat.index(name) for name in ("frame", "node", "track")])
-    keypoints = [_text(name) for name in file["node_names"][:]]
-    names = [_text(name) for name in file["track_names"][:]] if "track_names" in file else []
+        confidence = read_whole(file["point_scores"]).transpose(
+            [flat.index(name) for name in ("frame", "node", "track")]
+        )
+    keypoints = [_text(name) for name in read_whole(file["node_names"])]
+    names = [_text(name) for name in read_whole(file["track_names"])] if "track_names" in file else []
     return tracks_from_arrays(position, confidence, keypoints, names, source="SLEAP", path=path)
 
 
@@ -98,6 +101,9 @@ def read_with_sleap_io(path: Path, *, slp: bool = False, video_name: str | None 
 def _load_slp(sleap_io: Any, path: Path) -> Any:
     """Load SLEAP's own format; the first version of it carries no number, which sleap-io asks for."""
     with h5py.File(path) as file:
+        for table in file.values():
+            if isinstance(table, h5py.Dataset) and not table.name.startswith("/video"):
+                check_claim(table)
         numbered = "format_id" in file["metadata"].attrs
     if numbered:
         return sleap_io.load_slp(str(path), open_videos=False)
@@ -130,8 +136,12 @@ def _from_labels(labels: Any, video: Any, path: Path, *, source: str) -> xr.Data
     alone = crowd <= 1 and len(track_of) <= 1
     if not track_of and not alone:
         raise ValueError(f"{path}: expected tracks, got up to {crowd} animals in a frame that belong to none")
-    keypoints = [node.name for node in labels.skeletons[-1].nodes]
+    # a file can have several skeletons, with their key points in another order
+    skeletons = {id(i.skeleton): i.skeleton for f in frames for i in f.instances} or {0: labels.skeletons[-1]}
+    keypoints = list(dict.fromkeys(node.name for skeleton in skeletons.values() for node in skeleton.nodes))
+    places = {key: [keypoints.index(node.name) for node in skeleton.nodes] for key, skeleton in skeletons.items()}
     first, last = min(0, frames[0].frame_idx), frames[-1].frame_idx
+    check_room(path, last - first + 1, len(keypoints), max(len(track_of), 1))
     position = np.full((last - first + 1, 2, len(keypoints), max(len(track_of), 1)), np.nan)
     confidence = np.full((last - first + 1, len(keypoints), position.shape[3]), np.nan)
     lost = 0
@@ -141,9 +151,10 @@ def _from_labels(labels: Any, video: Any, path: Path, *, source: str) -> xr.Data
             if n < 0:
                 lost += 1
                 continue
-            row = frame.frame_idx - first
-            position[row, :, :, n] = instance.numpy().T
-            confidence[row, :, n] = 1.0 if _is_human(instance) else instance.numpy(scores=True)[:, 2]
+            row, place = frame.frame_idx - first, places[id(instance.skeleton)]
+            position[row, :, :, n] = confidence[row, :, n] = np.nan  # whoever was there before
+            position[row, :, place, n] = instance.numpy()
+            confidence[row, place, n] = 1.0 if _is_human(instance) else instance.numpy(scores=True)[:, 2]
     indices = {frame.frame_idx for frame in frames}
     return tracks_from_arrays(
         position,

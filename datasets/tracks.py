@@ -19,6 +19,7 @@ from behavior_prism.schemas import validate_tracks
 from .track_alignment import lay_on_frames
 from .track_dlc import read_dlc_csv, read_dlc_h5
 from .track_jabs import read_jabs
+from .track_layout import check_claim
 from .track_nwb import has_pose_estimation, read_nwb
 from .track_pytables import is_pandas_table
 from .track_sleap import read_sleap_analysis, read_with_sleap_io
@@ -191,10 +192,12 @@ def _by_content(path: Path, file: Any) -> xr.Dataset | None:
 
 def _read_netcdf(path: Path) -> xr.Dataset:
     try:
+        with h5py.File(path) as file:  # before h5netcdf, which leaves noise behind when it fails
+            file.visititems(lambda _, node: check_claim(node) if isinstance(node, h5py.Dataset) else None)
         with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
             dataset = dataset.load()
-    except OSError as error:
-        raise ValueError(f"{path}: not a netCDF file ({error})") from None
+    except Exception as error:  # what is broken in a file is met anywhere in HDF5, h5netcdf and xarray
+        raise ValueError(f"{path}: not a netCDF file, or a broken one ({type(error).__name__}: {error})") from None
     dataset = dataset.rename({old: new for old, new in _LEGACY_DIMS.items() if old in dataset.dims})
     try:
         return validate_tracks(dataset)

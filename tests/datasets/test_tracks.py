@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import sleap_io
 import xarray as xr
 
-from behavior_prism.datasets import Video, alignment_of, load_tracks
+from behavior_prism.datasets import Video, alignment_of, load_tracks, save_tracks
 
 
 @pytest.fixture
@@ -109,6 +111,22 @@ def test_netcdf_that_lacks_something(slp_file, tmp_path):
     for name, message in (("timeless", "expected a 'time' coordinate"), ("still", "expected the dimensions")):
         with pytest.raises(ValueError, match=rf"{name}\.nc: tracks: .*{message}"):
             load_tracks(tmp_path / f"{name}.nc", times=np.arange(10) / 20)
+
+
+def test_a_netcdf_with_spoilt_bytes_is_one_line(slp_file, tmp_path, capfd):
+    whole = save_tracks(load_tracks(slp_file), tmp_path / "whole.nc").read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        spoilt = bytearray(whole)
+        for at in rng.integers(0, len(whole), 20):
+            spoilt[at] = rng.integers(256)
+        (tmp_path / "spoilt.nc").write_bytes(spoilt)
+        try:
+            load_tracks(tmp_path / "spoilt.nc")
+        except ValueError as error:
+            assert "spoilt.nc: " in str(error)
+    gc.collect()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_bad_files(tmp_path):

@@ -144,3 +144,26 @@ def test_no_row_and_no_frame_goes_missing_unsaid(own, frames, offset, uneven):
     assert a.rows == len(own) == len(laid) + a.surplus_rows
     assert a.frames == frames == len(laid) + a.missing_at_start + a.missing_inside + a.missing_at_end
     assert isinstance(a, TrackAlignment) and "\n" not in a.describe()
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ([0, 2, 1, 3], "expected strictly increasing times, got 1 at position 2"),
+        ([0, 1, np.nan, 3], "expected finite times, got 1 that are not"),
+    ],
+)
+@pytest.mark.parametrize("unit", ["frames", "seconds"])
+def test_rows_out_of_order_or_without_a_time(unit, own, message):
+    tracks = rows([0, 1, 2, 3], unit=unit).assign_coords(time=np.asarray(own, dtype=float))
+    with pytest.raises(ValueError, match=message):
+        align_tracks(tracks, np.arange(4.0))
+
+
+def test_whole_frames_only():
+    with pytest.raises(ValueError, match=r"expected a whole number of frames for offset=, got 0\.5"):
+        align_tracks(rows([0, 1, 2]), np.arange(5.0), offset=0.5)
+    _, alignment = align_tracks(rows([0, 1, 2]), np.arange(5.0), offset=np.int64(2))
+    assert alignment.offset == 2 and alignment.missing_at_start == 2
+    with pytest.raises(ValueError, match="expected the times of frames to be finite and to increase"):
+        align_tracks(rows([0, 1, 2]), np.array([0.0, np.nan, 2.0]))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle  # noqa: TID251 - to write what must not be read
+import tracemalloc
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import sleap_io
@@ -193,6 +195,37 @@ def test_broken_pickles(data):
         plain_list(data)
 
 
+def test_a_small_pickle_that_takes_for_ever_to_compare():
+    twice_over: tuple = ("nose", "x")
+    for _ in range(60):
+        twice_over = (twice_over, twice_over)
+    with pytest.raises(ValueError, match="names in at most 4 lists within each other"):
+        plain_list(pickle.dumps([twice_over]))
+
+
+def test_a_name_that_is_missing_is_not_the_last_one(tmp_path):
+    columns = columns_of()
+    path = write_fixed(tmp_path / "a.h5", columns, np.arange(5), values_of(columns))
+    with h5py.File(path, "r+") as file:
+        (table,) = file.values()
+        table["axis0_label1"][0] = table["block0_items_label1"][0] = -1
+    with pytest.raises(ValueError, match=r"a\.h5: expected a name for every place"):
+        load_tracks(path)
+
+
+def test_a_long_table_takes_little_more_than_its_numbers(tmp_path):
+    columns = columns_of(ANIMALS)
+    row = "," + ",".join(["123.4567891"] * len(columns))
+    path = write_csv(tmp_path / "long.csv", columns, range(1), np.ones((1, len(columns))))
+    with path.open("a") as file:
+        file.writelines(f"\n{i}{row}" for i in range(1, 20_000))
+    tracemalloc.start()
+    tracks = load_tracks(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * (tracks.position.nbytes + tracks.confidence.nbytes)
+
+
 def test_tables_that_are_refused(tmp_path):
     columns = columns_of()
     good = write_csv(tmp_path / "good.csv", columns, range(5), values_of(columns)).read_text()
@@ -204,6 +237,11 @@ def test_tables_that_are_refused(tmp_path):
         "z.csv": (good.replace("likelihood", "z"), r"x, y and likelihood, got also \['z'\]"),
         "twice.csv": (good.replace("\n4,", "\n3,"), "one row per frame, got two for 3"),
         "same.csv": (good.replace("left ear", "snout"), "the same column twice"),
+        "half.csv": (
+            "scorer,s,s\nbodyparts,nose,tail\ncoords,x,y\n0,1,2",
+            "x and y of every keypoint, got one of them",
+        ),
+        "far.csv": (good.replace("\n4,", f"\n{10**30},"), "expected numbers of frames, got 1000000"),
         "unnumbered.csv": (good.replace("\n4,", "\nlast,"), "got the row 'last'"),
     }
     for name, (text, message) in cases.items():

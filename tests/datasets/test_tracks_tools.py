@@ -115,6 +115,50 @@ def test_slp_without_tracks(tmp_path):
     assert load_tracks(tmp_path / "some.slp").attrs["instances_without_track"] == 1
 
 
+def test_slp_of_two_skeletons_goes_by_the_names_of_key_points(tmp_path):
+    position, score = made_up(animals=1)
+    a = labels_of(position, score, name="a")
+    b = labels_of(position[..., ::-1, :], score[..., ::-1], nodes=NODES[::-1], name="b", first=6)
+    for frame in b.labeled_frames:
+        frame.video = a.videos[0]
+    both = sleap_io.Labels(
+        [*a.labeled_frames, *b.labeled_frames], videos=a.videos, tracks=[*a.tracks, *b.tracks],
+        skeletons=[*a.skeletons, *b.skeletons],
+    )  # fmt: skip
+    sleap_io.save_slp(both, str(tmp_path / "both.slp"))
+    tracks = load_tracks(tmp_path / "both.slp").sel(keypoint=list(NODES))
+    same(tracks.isel(time=slice(0, 6), individual=[0]), position, score)
+    same(tracks.isel(time=slice(6, 12), individual=[1]), position, score)
+
+
+def test_a_frame_far_away_is_an_error_not_a_large_array(tmp_path):
+    labels = labels_of(*made_up(animals=1))
+    labels.labeled_frames[-1].frame_idx = 10**15
+    sleap_io.save_slp(labels, str(tmp_path / "far.slp"))
+    with pytest.raises(ValueError, match=r"far\.slp: expected at most \d+ points, got 1000000000000001 frames x 3 key"):
+        load_tracks(tmp_path / "far.slp")
+
+
+@pytest.mark.parametrize("frames", [10**7, 10**12])
+def test_a_small_file_cannot_claim_the_memory(tmp_path, frames):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("tracks", (2, 2, 13, frames), "f8", chunks=(1, 1, 13, 10_000), compression="gzip")
+        file["node_names"] = [f"n{i}".encode() for i in range(13)]
+        file["track_names"] = [b"a", b"b"]
+    with pytest.raises(ValueError, match=r"a\.h5: (broken HDF5 file \(/tracks is said to hold|expected at most)"):
+        load_tracks(path)
+
+
+def test_a_small_netcdf_cannot_either(tmp_path):
+    path = save_tracks(simulate_recording("mouse", seconds=1, size=(64, 64)).tracks, tmp_path / "a.nc")
+    with h5py.File(path, "r+") as file:
+        del file["position"]
+        file.create_dataset("position", (10**9, 2, 13, 2), "f8", chunks=(10_000, 2, 13, 2), compression="gzip")
+    with pytest.raises(ValueError, match=r"a\.nc: .*/position is said to hold 416000000000 bytes"):
+        load_tracks(path)
+
+
 def test_slp_of_two_videos_needs_one_named(tmp_path, video_file):
     position, score = made_up()
     path = video_file(count=6, name="b.mp4")
@@ -147,7 +191,10 @@ def test_jabs(tmp_path, version):
     tracks = load_tracks(path)
     assert tracks.keypoint.values.tolist() == list(KEYPOINTS)
     theirs = sleap_io.load_jabs(str(path))
-    order = [theirs.tracks.index(next(t for t in theirs.tracks if t.name == n)) for n in tracks.individual.values]
+    # JABS counts animals from 0 in its window and its labels, sleap-io hands on the number in the file
+    own = [n if version == 3 else str(int(n) + 1) for n in tracks.individual.values]
+    order = [theirs.tracks.index(next(t for t in theirs.tracks if t.name == n)) for n in own]
+    assert version == 3 or own == [str(n + 1) for n in range(len(own))]
     same(tracks, theirs.numpy()[:, order] if version > 2 else theirs.numpy())
     if version != 3:  # its tracklets end where an animal is away
         same(tracks, position, score)
@@ -163,10 +210,10 @@ def test_jabs_leaves_out_who_has_no_identity(tmp_path):
         group["id_mask"] = np.array([[0, 0], [0, 0], [0, 1]], dtype=bool)
     tracks = load_tracks(tmp_path / "a.h5")
     assert tracks.attrs["instances_without_identity"] == 1
-    assert bool(tracks.position.sel(individual="2", time=2).isnull().all())
+    assert bool(tracks.position.sel(individual="1", time=2).isnull().all())
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         file["poseest/instance_embed_id"][1] = 1
-    with pytest.raises(ValueError, match=r"a\.h5: expected animal 1 once per frame, got it twice in frame 1"):
+    with pytest.raises(ValueError, match=r"a\.h5: expected animal 0 once per frame, got it twice in frame 1"):
         load_tracks(tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         del file["poseest/instance_embed_id"]
@@ -200,6 +247,30 @@ def test_nwb_with_ndx_pose(tmp_path, clock):
     assert tracks.individual.values.tolist() == ["dam", "pup"]
     np.testing.assert_allclose(tracks.time, times)
     same(tracks, position, score)
+
+
+def test_nwb_in_other_units(tmp_path):
+    position, score = made_up(animals=1)
+    nwb = NWBFile("poses", "made-up", datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC))
+    behavior = nwb.create_processing_module("behavior", "poses")
+    skeleton = Skeleton(name="mouse", nodes=list(NODES))
+    behavior.add(Skeletons(skeletons=[skeleton]))
+    series = [
+        PoseEstimationSeries(
+            name=node, data=position[:, 0, k], unit="pixels", reference_frame="top left", confidence=score[:, 0, k],
+            rate=25.0, conversion=0.5,
+        )
+        for k, node in enumerate(NODES)
+    ]  # fmt: skip
+    behavior.add(PoseEstimation(name="dam", pose_estimation_series=series, skeleton=skeleton))
+    path = tmp_path / "a.nwb"
+    with NWBHDF5IO(path, "w") as io:
+        io.write(nwb)
+    same(load_tracks(path).sel(keypoint=list(NODES)), position / 2, score)
+    with h5py.File(path, "r+") as file:
+        file["processing/behavior/dam/ear/data"].attrs["unit"] = "millimeters"
+    with pytest.raises(ValueError, match=r"a\.nwb: expected /processing/behavior/dam/ear in pixels, got millimeters"):
+        load_tracks(path)
 
 
 def test_coco(tmp_path):
