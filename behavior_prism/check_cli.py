@@ -17,9 +17,10 @@ _STYLES = {"info": "dim", "warning": "yellow", "error": "bold red"}
 
 
 def check(
-    files: Annotated[list[Path], typer.Argument(help="Video files.")],
+    files: Annotated[list[Path], typer.Argument(help="Video files, folders of images, TIFF stacks.")],
     tracks: Annotated[Path | None, typer.Option(help="Its poses; NAME.tracks.nc beside it by default.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Its bout table; NAME.bouts.csv beside it by default.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames per second of what is no video file.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Do not decode: headers and times only.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="For scripts: a JSON list on stdout, one entry a file.")
@@ -31,22 +32,27 @@ def check(
 
     Example: `behavior-prism check *.mp4`
     """
-    from .datasets import check_recording
+    from .datasets import CheckReport, Finding, check_recording
 
     if len(files) > 1 and (tracks or labels):
         raise ValueError(f"--tracks and --labels: expected one video to go with them, got {len(files)}")
-    reports, missing = [], []
+    reports, shown, missing = [], [], []
     with progress_bars() as bar:
         for path in files:
             progress = None if quick else bar(path.name)
             try:
-                reports.append(check_recording(path, tracks=tracks, labels=labels, decode=not quick, progress=progress))
+                report = check_recording(
+                    path, tracks=tracks, labels=labels, fps=fps, decode=not quick, progress=progress
+                )
+                shown.append(report)
             except OSError as error:  # the others can be checked all the same
                 missing.append(" ".join(str(error).split()))
+                report = CheckReport(path, {}, [Finding("error", "missing", (), missing[-1])])
+            reports.append(report)
     if as_json:
         typer.echo(json.dumps([report.to_dict() for report in reports], indent=1))
     else:
-        for report in reports:
+        for report in shown:
             _print(report)
         good = sum(report.severity == "info" for report in reports)
         say(f"{good} of {len(files)} without warnings")

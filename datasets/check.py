@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from av.stream import Disposition
 
 from .annotations import runs
 from .check_beside import check_labels, check_tracks
 from .check_report import CheckReport, Finding, Interval, counted, in_words
 from .frame_index import open_container
+from .frame_source import FrameSource
 from .orientation import Orientation
 from .recording import recording_name
+from .sources import TIFF_ENDINGS, ImageFolder, open_video
 from .video import Video
 
 GAP = 1.5  # times the median interval: a frame was missed
@@ -39,6 +42,7 @@ def check_recording(
     *,
     tracks: str | Path | None = None,
     labels: str | Path | None = None,
+    fps: float | None = None,
     decode: bool = True,
     progress: Callable[[int, int], object] | None = None,
 ) -> CheckReport:
@@ -47,9 +51,11 @@ def check_recording(
     Parameters
     ----------
     path : str or pathlib.Path
-        A video file.
+        A video file, a folder of images, a TIFF stack or a ``.npy`` file.
     tracks, labels : str or pathlib.Path, optional
         Poses and bouts of it; by default ``NAME.tracks.nc`` and ``NAME.bouts.csv`` beside it, where they are there.
+    fps : float, optional
+        Frames per second of what carries no time: needed for all but video files, of no effect on these.
     decode : bool
         Look at every picture, which takes as long as decoding takes. Without it damage and repeated pictures stay
         unseen.
@@ -64,27 +70,30 @@ def check_recording(
     Raises
     ------
     FileNotFoundError, IsADirectoryError
-        If a file that was named is not there, or is a folder.
+        If a file that was named is not there, or tracks or labels are a folder.
 
     Examples
     --------
     >>> check_recording("mouse.mp4").severity  # doctest: +SKIP
     'warning'
     """
-    path = Path(path)
+    path = Path(path) if Path(path).name else Path(path).absolute()  # "." has a name by its parent
     beside = [_named_or_beside(path, tracks, ".tracks.nc"), _named_or_beside(path, labels, ".bouts.csv")]
     for file in (path, *beside):
         if file is not None and not file.exists():
             raise FileNotFoundError(f"{file}: no such file")
-        if file is not None and file.is_dir():
+        if file is not None and file is not path and file.is_dir():
             raise IsADirectoryError(f"{file}: expected a file, got a folder")
     try:
-        video = Video(path, allow_cut_short=True, grey=True)
-        facts = _facts(path, video)
+        video = _open(path, fps)
+        facts = _facts(path, video) if isinstance(video, Video) else _facts_of_pictures(path, video)
     except ValueError as error:
-        what = "times" if "share theirs" in str(error) or "time stamps" in str(error) else "unreadable"
-        return CheckReport(path, {}, [Finding("error", what, (), _without(path, error))])
-    findings = [*_against_header(facts, video), *_times(facts, video)]
+        text = _without(path, error)
+        timed = any(t in text for t in ("share theirs", "time stamps", "one clock", "frame rate"))
+        return CheckReport(path, {}, [Finding("error", "times" if timed else "unreadable", (), text)])
+    findings = [_summary(facts)]
+    if isinstance(video, Video):
+        findings += [*_against_header(facts, video), *_times(facts, video)]
     with video:
         if decode:
             findings += _pictures(facts, video, progress)
@@ -96,9 +105,17 @@ def check_recording(
     return CheckReport(path, facts, findings)
 
 
+def _open(path: Path, fps: float | None) -> FrameSource:
+    if path.is_dir() or path.suffix.lower() in (*TIFF_ENDINGS, ".npy"):
+        return open_video(path, fps=fps)
+    return Video(path, allow_cut_short=True, grey=True)
+
+
 def _named_or_beside(video: Path, named: str | Path | None, ending: str) -> Path | None:
     if named is not None:
         return Path(named)
+    if not video.name:  # the root folder
+        return None
     beside = video.with_name(recording_name(video) + ending)
     return beside if beside.exists() else None
 
@@ -121,6 +138,7 @@ def _facts(path: Path, video: Video) -> dict[str, Any]:
             seconds = (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
         rate, frames, pixel_format = stream.average_rate, stream.frames, stream.codec_context.pix_fmt
         container_format = container.format.name
+        pictures = [bool(s.disposition & Disposition.attached_pic) for s in container.streams.video]
     return {
         "frames": len(video),
         "header_frames": frames or None,
@@ -137,15 +155,46 @@ def _facts(path: Path, video: Video) -> dict[str, Any]:
         "codec": index.codec,
         "pixel_format": pixel_format,
         "bytes": path.stat().st_size,
+        "video_streams": pictures.count(False),
         "gaps": [],
     }
 
 
-def _against_header(facts: dict[str, Any], video: Video) -> list[Finding]:
-    size = f"{facts['width']}x{facts['height']}, {facts['codec']}, {facts['pixel_format']}"
+def _facts_of_pictures(path: Path, frames: FrameSource) -> dict[str, Any]:
+    """The same of a folder of images, a TIFF stack or an array, which say nothing of time and have no header."""
+    names = frames.names if isinstance(frames, ImageFolder) else ()
+    told = {
+        "frames": len(frames),
+        "seconds": round(float(frames.edges[-1]), 6),
+        "fps": round(frames.fps, 6),
+        "start_time": 0.0,
+        "width": frames.shape[2],
+        "height": frames.shape[1],
+        "rotation": "none",
+        "container": "images" if names else path.suffix.lower().removeprefix("."),
+        "codec": Path(names[0]).suffix.lower().removeprefix(".") if names else None,
+        "bytes": sum((path / name).stat().st_size for name in names) if names else path.stat().st_size,
+        "gaps": [],
+    }
+    unknown = ("header_frames", "decoded_frames", "header_seconds", "header_fps", "pixel_format", "video_streams")
+    return told | dict.fromkeys(unknown)
+
+
+def _summary(facts: dict[str, Any]) -> Finding:
+    stored = [facts[k] for k in ("codec", "pixel_format") if facts[k]] or [facts["container"]]
+    size = f"{facts['width']}x{facts['height']}, {', '.join(stored)}"
     turned = "" if facts["rotation"] == "none" else f", turned for viewing: {facts['rotation']}"
     length = f"{counted(facts['frames'], 'frame')} in {facts['seconds']:.3f} s at {facts['fps']:.6g} fps"
-    findings = [Finding("info", "video", (), f"{length}, {size}{turned}")]
+    return Finding("info", "video", (), f"{length}, {size}{turned}")
+
+
+def _against_header(facts: dict[str, Any], video: Video) -> list[Finding]:
+    findings = []
+    if facts["video_streams"] > 1:
+        text = (
+            f"the file holds {facts['video_streams']} video streams; the first is looked at, here and everywhere else"
+        )
+        findings.append(Finding("warning", "streams", (), text))
     if video.index.cut_short:
         return [*findings, Finding("error", "cut short", (), video.index.cut_short)]
     promised = facts["header_frames"]
@@ -215,7 +264,9 @@ def _gaps(
 # -- pictures
 
 
-def _pictures(facts: dict[str, Any], video: Video, progress: Callable[[int, int], object] | None) -> list[Finding]:
+def _pictures(
+    facts: dict[str, Any], video: FrameSource, progress: Callable[[int, int], object] | None
+) -> list[Finding]:
     before = video.path.stat()
     bad = np.zeros(len(video), dtype=bool)
     change = np.full(len(video), np.nan, dtype=np.float32)  # mean absolute difference from the picture before

@@ -42,7 +42,7 @@ def test_one_bad_file_does_not_stop_the_others(videos, tmp_path):
     done = run(tmp_path / "none.mp4", videos["notes"], tmp_path, videos["gap"], "--quick")
     assert done.exit_code == 2 and "Traceback" not in done.output
     assert "about 6 frames (10.7%)" in done.stdout and "not a video" in done.stdout
-    assert "none.mp4: no such file" in done.stderr and "got a folder" in done.stderr
+    assert "none.mp4: no such file" in done.stderr and "a folder without images" in done.stdout
     assert "0 of 4 without warnings" in done.stdout
 
 
@@ -58,3 +58,21 @@ def test_json_alone_stands_on_stdout(videos):
 
 def test_names_are_shown_as_they_are(videos):
     assert "[odd] name.mkv" in run(videos["[odd] name"], "--quick").stdout
+
+
+def test_json_has_an_entry_for_every_file_that_was_named(videos, tmp_path):
+    """Else a script that walks along its own list would lay reports on the wrong files."""
+    done = run(videos["good"], tmp_path / "none.mp4", videos["gap"], "--json", "--quick")
+    assert done.exit_code == 2
+    entries = json.loads(done.stdout)
+    assert [entry["path"] for entry in entries] == [
+        str(p) for p in (videos["good"], tmp_path / "none.mp4", videos["gap"])
+    ]
+    assert [f["what"] for f in entries[1]["findings"]] == ["missing"] and entries[1]["severity"] == "error"
+
+
+def test_images_with_their_rate(videos, tmp_path):
+    np.save(tmp_path / "a.npy", numbered_frames(12))
+    assert run(tmp_path / "a.npy", videos["good"], "--fps", 25).exit_code == 0
+    assert run(tmp_path / "a.npy").exit_code == 1
+    assert "expected a frame rate above 0" in run(tmp_path / "a.npy", "--fps", 0).stdout

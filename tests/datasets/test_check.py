@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 
+import av
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -155,7 +158,7 @@ def test_what_is_not_there_is_an_error(tmp_path, simulated):
     with pytest.raises(FileNotFoundError, match="none.nc"):
         check_recording(simulated["video"], tracks=tmp_path / "none.nc")
     with pytest.raises(IsADirectoryError):
-        check_recording(tmp_path)
+        check_recording(simulated["video"], labels=tmp_path)
 
 
 def test_tracks_that_do_not_fit(tmp_path, simulated):
@@ -238,3 +241,94 @@ def test_progress_counts_every_frame(tmp_path):
     seen = []
     check_recording(write_video(tmp_path / "a.mkv", moving(12)), progress=lambda done, of: seen.append((done, of)))
     assert seen == [(k + 1, 12) for k in range(12)]
+
+
+@pytest.fixture(params=["images", "stack", "array"])
+def pictures(request, tmp_path):
+    """30 moving pictures, the 11th twice, as what is no video file."""
+    frames = moving(30)
+    frames[11] = frames[10]
+    path = tmp_path / {"images": "mouse", "stack": "mouse.tif", "array": "mouse.npy"}[request.param]
+    if request.param == "images":
+        path.mkdir()
+        for k, frame in enumerate(frames):
+            cv2.imwrite(str(path / f"{k}.png"), frame)
+    elif request.param == "stack":
+        assert cv2.imwritemulti(str(path), list(frames))
+    else:
+        np.save(path, frames)
+    return path
+
+
+def test_pictures_that_are_no_video_file(pictures):
+    report = check_recording(pictures, fps=10)
+    assert found(report)["repeated"].where == ((11, 12),) and set(found(report)) == {"repeated"}
+    facts = report.facts
+    assert facts["frames"] == facts["decoded_frames"] == 30 and (facts["fps"], facts["seconds"]) == (10, 3)
+    assert (facts["width"], facts["height"], facts["header_frames"]) == (96, 64, None) and facts["bytes"] > 1000
+    of_video = check_recording(write_video(pictures.parent / "a.mkv", moving(5)), decode=False).facts
+    assert set(facts) == set(of_video)
+    assert json.loads(json.dumps(report.to_dict()))["facts"] == facts
+    (text,) = [f.text for f in report.findings if f.what == "video"]
+    assert text.startswith("30 frames in 3.000 s at 10 fps, 96x64, ")
+    without = check_recording(pictures)
+    assert [f.what for f in without.findings] == ["times"] and "expected the frame rate" in without.findings[0].text
+
+
+def test_labels_beside_pictures(pictures):
+    rows = [{"recording": "mouse", "behavior": "groom", "start_frame": 5, "stop_frame": 20}]
+    pd.DataFrame(rows).to_csv(pictures.with_name("mouse.bouts.csv"), index=False)
+    assert any(f.what == "labels" and "1 bout" in f.text for f in check_recording(pictures, fps=10).findings)
+
+
+def test_a_damaged_image_and_a_missing_one(tmp_path):
+    for k, frame in enumerate(moving(12)):
+        cv2.imwrite(str(tmp_path / f"{k}.png"), frame)
+    (tmp_path / "7.png").write_bytes(b"nothing")
+    report = check_recording(tmp_path, fps=10)
+    assert found(report)["undecodable"].where == ((7, 8),) and report.facts["decoded_frames"] == 11
+    (tmp_path / "7.png").unlink()
+    report = check_recording(tmp_path, fps=10)
+    assert [f.what for f in report.findings] == ["times"] and "got 6.png then 8.png" in report.findings[0].text
+
+
+def test_the_folder_one_is_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "folder without images" in found(check_recording("."))["unreadable"].text
+    assert found(check_recording("/"))
+
+
+def test_a_second_stream_is_told(tmp_path):
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
+        for stream in streams:
+            stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        for frame in [*moving(20), None]:
+            for stream in streams:
+                picture = None if frame is None else av.VideoFrame.from_ndarray(frame, format="rgb24")
+                container.mux(stream.encode(picture))
+    report = check_recording(path)
+    assert set(found(report)) == {"streams"} and report.facts["video_streams"] == 2
+    assert "2 video streams; the first" in found(report)["streams"].text
+
+
+def test_a_file_is_not_judged_by_its_name(tmp_path):
+    (tmp_path / "time stamps of the clock.mp4").write_text("not a video")
+    assert set(found(check_recording(tmp_path / "time stamps of the clock.mp4"))) == {"unreadable"}
+
+
+def test_frames_that_a_grabber_dropped(tmp_path):
+    """An AVI holds an empty chunk for each; neither is its end missing nor its time wrong."""
+    path = tmp_path / "dropped.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuvj420p"
+        for k, picture in enumerate(moving(60)):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = k if k < 20 else k + 3, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    report = check_recording(path)
+    assert set(found(report)) == {"header", "gaps", "dropped"} and "about 3 frames" in found(report)["dropped"].text
+    assert "counts 63 frames, 60 are shown" in found(report)["header"].text
