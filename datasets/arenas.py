@@ -22,6 +22,7 @@ from .recording import Region
 if TYPE_CHECKING:
     import xarray as xr
 
+_MOST_CORNERS = 10_000  # every edge is compared with every other
 Point = tuple[float, float]  # x, y in pixels
 
 
@@ -36,7 +37,7 @@ class Zone:
     rectangle : (float, float, float, float), optional
         x, y, width, height [pixels].
     polygon : tuple of (float, float), optional
-        Three corners or more, x and y [pixels]; edges must not cross. Exactly one of the two is given.
+        Three corners or more (10000 at most), x and y [pixels]; edges must not cross. Exactly one of the two is given.
     well : bool
         Whether it holds an individual of its own.
 
@@ -71,8 +72,8 @@ class Zone:
             object.__setattr__(self, "rectangle", (x, y, width, height))
         else:
             points = tuple(_numbers(point, 2, what, "corners x, y") for point in _listed(self.polygon, what))
-            if len(points) < 3:
-                raise ValueError(f"{what}: expected a polygon of three corners or more, got {len(points)}")
+            if not 3 <= len(points) <= _MOST_CORNERS:
+                raise ValueError(f"{what}: expected a polygon of 3 to {_MOST_CORNERS} corners, got {len(points)}")
             object.__setattr__(self, "polygon", points)
             if _crosses_itself(self.corners):
                 raise ValueError(f"{what}: expected a polygon whose edges do not cross, got one that does")
@@ -244,7 +245,7 @@ def occupancy(tracks: xr.Dataset, zone: Zone, *, keypoint: str | None = None) ->
             raise ValueError(f"occupancy: expected a key point among {names}, got {keypoint!r}")
         points = position.sel(keypoint=keypoint, drop=True)
     else:
-        points = position.where(position.notnull().all("space")).mean("keypoint")
+        points = position.where((abs(position) < np.inf).all("space")).mean("keypoint")
     values = points.transpose("time", "individual", "space").values
     known = np.all(np.isfinite(values), axis=-1)
     state = np.where(known, np.where(zone.contains(values), PRESENT, ABSENT), NOT_SCORED).astype(np.int8)
@@ -296,7 +297,7 @@ def _is_number(value: Any) -> bool:
 def _numbers(values: Any, count: int, what: str, meaning: str) -> tuple[float, ...]:
     listed = _listed(values, what)
     if len(listed) != count or not all(_is_number(v) for v in listed):
-        raise ValueError(f"{what}: expected {meaning} as {count} finite numbers, got {values!r}")
+        raise ValueError(f"{what}: expected {meaning} as {count} finite numbers, got {str(values)[:80]}")
     return tuple(float(v) if v % 1 else int(v) for v in listed)
 
 
@@ -313,15 +314,15 @@ def _area(corners: np.ndarray) -> float:
 
 def _crosses_itself(corners: np.ndarray) -> bool:
     """Whether two edges that are not neighbours cross."""
-    n = len(corners)
+    n, ends = len(corners), np.roll(corners, -1, axis=0)
 
-    def _side(a: np.ndarray, b: np.ndarray, p: np.ndarray) -> float:
-        return float((b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0]))
+    def _side(a: np.ndarray, b: np.ndarray, p: np.ndarray) -> np.ndarray:
+        along, to = b - a, p - a
+        return along[..., 0] * to[..., 1] - along[..., 1] * to[..., 0]
 
-    for i in range(n):
-        a, b = corners[i], corners[(i + 1) % n]
-        for j in range(i + 2, n if i else n - 1):
-            c, d = corners[j], corners[(j + 1) % n]
-            if _side(a, b, c) * _side(a, b, d) < 0 and _side(c, d, a) * _side(c, d, b) < 0:
-                return True
+    for i in range(n - 2):
+        a, b, others = corners[i], ends[i], slice(i + 2, n if i else n - 1)
+        c, d = corners[others], ends[others]
+        if np.any((_side(a, b, c) * _side(a, b, d) < 0) & (_side(c, d, a) * _side(c, d, b) < 0)):
+            return True
     return False

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .crops import check_out_size
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -164,7 +166,7 @@ class _Cutter:
         dims = ("time", "individual") if "time" in plan.dims else ("individual",)
         self.centre = plan["centre"].transpose(*dims, "space").values
         self.side, self.angle, self.valid = (plan[name].transpose(*dims).values for name in ("side", "angle", "valid"))
-        self.out_size = int(plan.attrs["out_size"] if out_size is None else out_size)
+        self.out_size = int(plan.attrs["out_size"]) if out_size is None else check_out_size(out_size)
         self.border = str(plan.attrs["border"])
 
     def __call__(self, frame: np.ndarray, place: tuple[int, ...]) -> np.ndarray | None:

@@ -114,16 +114,39 @@ class CropSpec:
             value = getattr(self, name)
             if not (isinstance(value, int | float | np.number) and math.isfinite(value) and value >= 0):
                 raise ValueError(f"crops: {name}: expected a number from 0 on, got {value!r}")
+            object.__setattr__(self, name, float(value))
         if self.size == 0:
             raise ValueError("crops: size: expected more than 0, got 0")
-        if not isinstance(self.out_size, int | np.integer) or not 1 <= self.out_size <= _LARGEST:
-            raise ValueError(f"crops: out_size: expected a whole number from 1 to {_LARGEST}, got {self.out_size!r}")
+        object.__setattr__(self, "out_size", check_out_size(self.out_size))
 
     @property
     def keypoints(self) -> tuple[str, ...]:
         """Names of the key points that it needs, each once."""
         centre = () if isinstance(self.centre, str) else self.centre
         return tuple(dict.fromkeys((*centre, *(self.body or ()), *(self.up or ()))))
+
+
+def check_out_size(out_size: int) -> int:
+    """Refuse a side that no crop has.
+
+    Parameters
+    ----------
+    out_size : int
+        Side of the crops [pixels].
+
+    Returns
+    -------
+    int
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If it is not a whole number from 1 to 4096.
+    """
+    if not isinstance(out_size, int | np.integer) or not 1 <= out_size <= _LARGEST:
+        raise ValueError(f"crops: out_size: expected a whole number from 1 to {_LARGEST}, got {out_size!r}")
+    return int(out_size)
 
 
 def plan_crops(
@@ -174,6 +197,8 @@ def plan_crops(
     validate_tracks(tracks)
     if tracks.attrs.get("time_unit") == "frames":
         raise ValueError("crops: expected tracks in seconds, got frame numbers; load them with times=video.times")
+    if tracks.attrs.get("space_unit", "pixels") != "pixels":
+        raise ValueError(f"crops: expected tracks in pixels, got {tracks.attrs['space_unit']}")
     if len(frame_size) != 2 or min(frame_size) < 1:
         raise ValueError(f"crops: frame_size: expected (height, width) in pixels, got {frame_size!r}")
     there = [str(name) for name in tracks["individual"].values]

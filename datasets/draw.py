@@ -103,9 +103,16 @@ def draw_tracks(picture: np.ndarray, pose: xr.Dataset, *, scale: float = 1.0, na
         Pixels of the picture per pixel of the video.
     names : bool
         Whether to write the names of the individuals.
+
+    Raises
+    ------
+    ValueError
+        If the tracks are not in pixels.
     """
     import cv2
 
+    if pose.attrs.get("space_unit", "pixels") != "pixels":
+        raise ValueError(f"draw: expected tracks in pixels, got {pose.attrs['space_unit']}")
     points_IKS = pose["position"].transpose("individual", "keypoint", "space").values
     for n, (name, points) in enumerate(zip(pose["individual"].values, points_IKS, strict=True)):
         there = points[np.isfinite(points).all(axis=-1)]

@@ -79,9 +79,10 @@ def list_windows(
         cut = spec(recording) if callable(spec) else spec
         sampled = sample_frames(recording.start_frame, recording.stop_frame, cut.step)
         wanted = None if scored is None else scored.get(recording.name, np.zeros(len(recording.times), bool))
-        if wanted is not None and wanted.shape != (len(recording.times),):
-            raise ValueError(
-                f"{recording.name}: expected scored frames of shape ({len(recording.times)},), got {wanted.shape}"
+        if wanted is not None and (wanted.shape != (len(recording.times),) or wanted.dtype != bool):
+            raise ValueError(  # -1, not scored, would count as true
+                f"{recording.name}: expected scored frames of shape ({len(recording.times)},) as bool, "
+                f"got {wanted.shape} as {wanted.dtype}"
             )
         for individual in recording.individuals:
             for start in window_starts(len(sampled), cut):
@@ -181,6 +182,8 @@ class WindowDataset(Dataset[dict[str, Any]]):
             _, _, width, height = recording.regions[item.individual]
             raw, reason = np.zeros((len(item.frames), height, width, 3), np.uint8), str(error)
         clip = self.transform(np.ascontiguousarray(raw))
+        if reason:
+            clip = torch.zeros_like(clip)
         missing = length - len(item.frames)
         if missing:
             clip = torch.cat([clip, clip.new_zeros(missing, *clip.shape[1:])])
@@ -208,7 +211,7 @@ class ResumableSampler(Sampler[int]):
     num_windows : int
         Length of the data set.
     seed : int or None
-        Of the order; None for the plain one. Each epoch has an order of its own.
+        Of the order; None for the plain one. Each epoch has an order of its own: call :meth:`set_epoch` before each.
     epoch, start : int
         Where to begin: so many epochs and so many windows of the next one are done.
 
@@ -222,6 +225,17 @@ class ResumableSampler(Sampler[int]):
         if not 0 <= start <= num_windows:
             raise ValueError(f"start: expected 0 to {num_windows}, got {start}")
         self.num_windows, self.seed, self.epoch, self.start = num_windows, seed, epoch, start
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to an epoch: to its beginning, unless it is the one in which to go on.
+
+        Parameters
+        ----------
+        epoch : int
+            So many are done.
+        """
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
 
     def __len__(self) -> int:
         return self.num_windows - self.start
@@ -246,7 +260,7 @@ class WindowStream(IterableDataset[dict[str, Any]]):
     batch_size : int
         Windows in a batch; the last one may hold fewer.
     start_batch : int
-        Where to begin: so many batches are done.
+        Where to begin: so many batches are done. Every pass over this stream begins there.
 
     Examples
     --------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -70,6 +71,18 @@ def test_a_polygon_that_is_not_convex(point, inside):
     assert L_SHAPE.contains(point) == inside
     turned_round = Zone(name="L", polygon=L_SHAPE.polygon[::-1])
     assert turned_round.contains(point) == inside
+
+
+def test_a_shape_drawn_by_hand_has_many_corners():
+    turn = np.linspace(0, 2 * np.pi, 3000, endpoint=False)
+    circle = np.stack([50 + 40 * np.cos(turn), 50 + 40 * np.sin(turn)], axis=1)
+    begin = time.process_time()
+    zone = Zone(name="round", polygon=tuple(map(tuple, circle.tolist())))
+    assert time.process_time() - begin < 3
+    assert zone.contains([(50, 50), (50, 91)]).tolist() == [True, False]
+    circle[[700, 2000]] = circle[[2000, 700]]
+    with pytest.raises(ValueError, match="edges do not cross"):
+        Zone(name="round", polygon=tuple(map(tuple, circle.tolist())))
 
 
 @given(st.tuples(st.floats(0, 20), st.floats(0, 20)).map(lambda p: (p[0] - 2, p[1] - 2)), st.integers(1, 15))
@@ -203,7 +216,8 @@ GOOD = {"format": "behavior_prism.arena", "version": 1, "frame_size": [64, 96], 
         (GOOD | {"zones": [{"name": "a", "rectangle": [0, 0, 9, 9], "well": 1}]}, "well as true or false"),
         (GOOD | {"zones": [{"name": "a", "rectangle": [0, 0, 99, 9], "well": True}]}, "within the picture of 96x64"),
         (GOOD | {"zones": [{"name": "a", "rectangle": [0, 0, 9, 9]}] * 2}, "'a' twice"),
-        (GOOD | {"zones": [{"name": "a", "polygon": [[0, 0], [1, 1]]}]}, "three corners"),
+        (GOOD | {"zones": [{"name": "a", "polygon": [[0, 0], [1, 1]]}]}, "3 to 10000 corners, got 2"),
+        (GOOD | {"zones": [{"name": "a", "polygon": [[k, k * k] for k in range(20_000)]}]}, "3 to 10000 corners"),
         (GOOD | {"zones": [{"name": "a", "polygon": [[0, 0], [1, 1], [2, 2]]}]}, "with an area"),
         (GOOD | {"zones": [{"name": "a", "polygon": [[0, 0], [4, 4], [4, 0], [0, 3]]}]}, "do not cross"),
         (GOOD | {"zones": [{"name": "a", "polygon": [[0, 0], [1, None], [2, 2]]}]}, "2 finite numbers"),

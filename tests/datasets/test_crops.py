@@ -11,6 +11,7 @@ import xarray as xr
 from numbered_videos import numbered_frames, write_video
 
 from behavior_prism.datasets import (
+    Arena,
     CropSpec,
     Recording,
     Video,
@@ -21,8 +22,10 @@ from behavior_prism.datasets import (
     plan_crops,
     plan_key,
     simulate_recording,
+    to_millimetres,
     write_recording,
 )
+from behavior_prism.datasets.draw import draw_tracks
 
 SIZE = (240, 320)
 
@@ -309,7 +312,29 @@ def test_the_plan_can_be_kept_and_named(tmp_path):
     json.dumps(plan_key(plan))
 
 
+def test_numbers_of_numpy_are_numbers():
+    spec = CropSpec(size=np.float32(8), unit="pixels", smooth=np.float64(0), out_size=np.int64(16))
+    assert spec == CropSpec(size=8, unit="pixels", out_size=16)
+    plan = plan_crops(path_of(np.arange(5.0)), spec, frame_size=(64, 96))
+    assert json.loads(plan.attrs["spec"])["size"] == 8.0
+
+
 # -- what does not fit is one line
+
+
+@pytest.mark.parametrize("out_size", [0, -3, 2.5, 100_000])
+def test_a_side_that_no_crop_has(out_size):
+    plan = plan_crops(path_of(np.arange(5.0)), CropSpec(size=8, unit="pixels"), frame_size=(64, 96))
+    with pytest.raises(ValueError, match="out_size: expected a whole number from 1 to 4096"):
+        crop_frame(np.zeros((64, 96, 3), np.uint8), plan.isel(time=0), out_size=out_size)
+
+
+def test_millimetres_are_no_pixels():
+    tracks = to_millimetres(path_of(np.arange(5.0)), Arena(frame_size=(64, 96), mm_per_pixel=0.5))
+    with pytest.raises(ValueError, match="crops: expected tracks in pixels, got mm"):
+        plan_crops(tracks, CropSpec(size=8, unit="pixels"), frame_size=(64, 96))
+    with pytest.raises(ValueError, match="draw: expected tracks in pixels, got mm"):
+        draw_tracks(np.zeros((64, 96, 3), np.uint8), tracks.isel(time=0))
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,12 @@ def test_shuffled_order_goes_on_where_it_stopped(recordings, workers):
     whole = order(epoch=1)
     assert order(epoch=1, start=4) == whole[4:]
     assert sorted(whole) == sorted(order()) and whole != order()
+    sampler = ResumableSampler(len(data), seed=3, epoch=1, start=4)
+    loader, run = DataLoader(data, batch_size=2, sampler=sampler, num_workers=workers), []
+    for epoch in (1, 2):
+        sampler.set_epoch(epoch)
+        run.append(flat(loader))
+    assert run == [whole[4:], order(epoch=2)] and len(sampler) == len(data)
     plain = list(ResumableSampler(5, seed=None, start=2))
     assert plain == [2, 3, 4] and len(ResumableSampler(5, start=2)) == 3
 
@@ -118,6 +124,8 @@ def test_only_scored_parts(recordings):
     assert items and all(i.recording == 0 and i.frames[0] >= 10 and i.frames[-1] < 40 for i in items)
     with pytest.raises(ValueError, match=r"expected scored frames of shape .*got \(3,\)"):
         list_windows(recordings, SPEC, scored={one.name: part[:3]})
+    with pytest.raises(ValueError, match="as bool, got .* as int8"):  # -1, not scored, is true as well
+        list_windows(recordings, SPEC, scored={one.name: np.full(one.num_frames, -1, np.int8)})
 
 
 def test_windows_that_cannot_be_read_are_listed_and_never_replaced(recordings, monkeypatch):
@@ -139,6 +147,8 @@ def test_windows_that_cannot_be_read_are_listed_and_never_replaced(recordings, m
     assert undecodable([data[hit[0]]]) == found[:1]
     valid = torch.cat([b["valid"] for b in batches])
     assert (~valid).nonzero().flatten().tolist() == hit and not data[hit[0]]["clip"].any()
+    normal = WindowDataset(recordings, SPEC, transform=lambda frames: torch.from_numpy(frames) / 127.5 - 1)
+    assert normal[hit[0]]["reason"] and not normal[hit[0]]["clip"].any()
 
 
 def test_bad_input(recordings):
