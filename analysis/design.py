@@ -11,7 +11,8 @@ import xarray as xr
 from scipy.ndimage import uniform_filter1d
 
 from behavior_prism.datasets import Annotations, any_individual, to_dense
-from behavior_prism.datasets.annotations import WHOLE_VIEW
+from behavior_prism.datasets.bout_rows import WHOLE_VIEW
+from behavior_prism.datasets.dense_labels import DIRECTED
 from behavior_prism.schemas import NOT_SCORED, validate_features, validate_labels
 
 DEFAULT_CONTEXT = 4
@@ -122,8 +123,10 @@ def labels_for(features: xr.Dataset, annotations: Annotations, *, what: str = "l
     ValueError
         If a label ends past the video, or labels and features share no individual.
     """
-    dense = consensus(to_dense(annotations, features["edge_time"].values[:-1], what=what))
     wanted = [str(i) for i in features["individual"].values]
+    # what a does to b is learned from the picture of a, unless there are features of the pair
+    directed = "pair" if any(DIRECTED in i for i in wanted) else "actor"
+    dense = consensus(to_dense(annotations, features["edge_time"].values[:-1], directed=directed, what=what))
     have = [str(i) for i in dense["individual"].values]
     if wanted == [WHOLE_VIEW]:
         dense = _pool_in_view(dense)

@@ -188,9 +188,9 @@ def _load_scene(
     label = None
     if labels is not None:
         name = recording.name
-        found = load_annotations(labels, recording=name, edges={name: video.edges}).of_recording(name)
+        found = load_annotations(labels, recording=name).bind({name: video.edges}).of_recording(name)
         # of several scorers: what any of them saw
-        label = to_dense(found, recording.times, what=str(labels)).max("scorer")
+        label = to_dense(found, recording.times, directed="actor", what=str(labels)).max("scorer")
     return _Scene(
         recording=recording,
         scale=_TILE / longer if small else min(max(1.0, _SMALLEST / longer), _LARGEST / longer),

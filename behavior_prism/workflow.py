@@ -291,7 +291,7 @@ def _read_labels(files: Sequence[str | Path], stores: Sequence[xr.Dataset]) -> l
     from behavior_prism.datasets import load_annotations
 
     edges = {str(s.attrs["recording"]): s["edge_time"].values for s in stores}
-    return [load_annotations(file, edges=edges) for file in files]
+    return [load_annotations(file, recording=edges) for file in files]
 
 
 def _parts_of(tables: Sequence[Annotations], store: xr.Dataset) -> list[Annotations]:
@@ -527,7 +527,7 @@ def predict_files(
         refuse_existing(bouts, overwrite)
         predictions = analysis.predict(model, card, store)
         with atomic_write(bouts, overwrite=overwrite) as fresh:  # its old one goes only when the store is in place
-            save_annotations(analysis.predictions_to_annotations(predictions), fresh)
+            save_annotations(analysis.predictions_to_annotations(predictions), fresh, "bouts")
             analysis.save_predictions(predictions, target, overwrite=overwrite)
         notes.extend(encoder_notices([store]))
         return target

@@ -9,16 +9,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .annotations import Annotations, annotations_from_intervals, any_individual, from_dense, to_dense
+    from .annotations import Annotations, annotations_from_intervals, concat_annotations
     from .arena_file import load_arena, save_arena
     from .arenas import Arena, Zone, occupancy, to_millimetres
     from .background import background_of, track_by_background
-    from .bout_table import load_annotations, save_annotations, score_whole
+    from .binding import at_rate, bind_annotations
+    from .bout_operations import score_whole
+    from .bout_rows import empty_table
     from .check import check_recording
     from .check_report import CheckReport, Finding
     from .crop_cut import crop_frame, cut_square, iter_crops
     from .crops import CropSpec, plan_crops, plan_key
+    from .dense_labels import any_individual, from_dense, to_dense
+    from .ethogram import Behavior, Ethogram
+    from .formats.hub import label_formats, load_annotations, recognise_format, save_annotations
     from .frame_source import FrameSource
+    from .match_report import MatchReport
     from .recording import Recording, RecordingInfo, fingerprint, load_recording, recording_name
     from .simulate import (
         FLY_BEHAVIORS,
@@ -42,12 +48,21 @@ if TYPE_CHECKING:
 _HOME_OF = {
     "Annotations": "annotations",
     "annotations_from_intervals": "annotations",
-    "any_individual": "annotations",
-    "from_dense": "annotations",
-    "to_dense": "annotations",
-    "load_annotations": "bout_table",
-    "save_annotations": "bout_table",
-    "score_whole": "bout_table",
+    "concat_annotations": "annotations",
+    "at_rate": "binding",
+    "bind_annotations": "binding",
+    "empty_table": "bout_rows",
+    "score_whole": "bout_operations",
+    "any_individual": "dense_labels",
+    "from_dense": "dense_labels",
+    "to_dense": "dense_labels",
+    "Behavior": "ethogram",
+    "Ethogram": "ethogram",
+    "label_formats": "formats.hub",
+    "load_annotations": "formats.hub",
+    "recognise_format": "formats.hub",
+    "save_annotations": "formats.hub",
+    "MatchReport": "match_report",
     "check_recording": "check",
     "CheckReport": "check_report",
     "Finding": "check_report",
@@ -100,12 +115,15 @@ _HOME_OF = {
 __all__ = [
     "Annotations",
     "Arena",
+    "Behavior",
     "CheckReport",
     "CropSpec",
+    "Ethogram",
     "FLY_BEHAVIORS",
     "Finding",
     "FrameSource",
     "MOUSE_BEHAVIORS",
+    "MatchReport",
     "Recording",
     "RecordingInfo",
     "SimulatedClip",
@@ -121,15 +139,20 @@ __all__ = [
     "alignment_of",
     "annotations_from_intervals",
     "any_individual",
+    "at_rate",
     "background_of",
     "behaviors_of",
+    "bind_annotations",
     "central_windows",
     "check_recording",
+    "concat_annotations",
     "crop_frame",
     "cut_square",
+    "empty_table",
     "fingerprint",
     "from_dense",
     "iter_crops",
+    "label_formats",
     "load_annotations",
     "load_arena",
     "load_recording",
@@ -139,6 +162,7 @@ __all__ = [
     "plan_crops",
     "plan_key",
     "read_timestamps",
+    "recognise_format",
     "recording_name",
     "sample_frames",
     "save_annotations",

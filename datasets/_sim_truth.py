@@ -18,7 +18,8 @@ from ._sim_mouse import KEYPOINTS as MOUSE_KEYPOINTS
 from ._sim_scene import Look
 from ._sim_space import Floor
 from ._sim_states import SOCIAL, behaviors_of, describe, draw_scored
-from .annotations import BOUT_COLUMNS, SCORED_COLUMNS, Annotations
+from .annotations import Annotations
+from .bout_rows import BOUT_COLUMNS
 
 SCORER = "simulator"
 
@@ -103,21 +104,11 @@ def scored_truth(
         )
         start, stop = _spans(scored_T.astype(np.int8))
         start, stop = start[scored_T[start]], stop[scored_T[start]]
-        scored_tables.append(
-            pd.DataFrame(
-                {
-                    "recording": recording,
-                    "individual": individual,
-                    "behavior": "",
-                    "scorer": SCORER,
-                    "start_frame": start,
-                    "stop_frame": stop,
-                    "start": start / fps,
-                    "stop": stop / fps,
-                },
-                columns=list(SCORED_COLUMNS),
-            )
-        )
+        spans = {"start_frame": start, "stop_frame": stop, "start": start / fps, "stop": stop / fps}
+        social = [b for b in behaviors if b in SOCIAL and target]
+        for other, behavior in (("", ""), *((target, b) for b in social)):
+            whose = {"recording": recording, "individual": individual, "target": other, "scorer": SCORER}
+            scored_tables.append(pd.DataFrame({**whose, "behavior": behavior, **spans}, columns=list(BOUT_COLUMNS)))
     annotations = Annotations(
         bouts=pd.concat(bout_tables, ignore_index=True),
         scored=pd.concat(scored_tables, ignore_index=True),

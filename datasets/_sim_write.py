@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .bout_table import save_annotations
+from .formats.hub import save_annotations
 
 if TYPE_CHECKING:
     from .simulate import SimulatedRecording

@@ -18,7 +18,7 @@ import numpy as np
 
 from behavior_prism.schemas import log_operation, validate_tracks
 
-from .annotations import WHOLE_VIEW
+from .bout_rows import WHOLE_VIEW
 
 if TYPE_CHECKING:
     import xarray as xr

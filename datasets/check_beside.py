@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from .annotations import Annotations, frame_edges, runs
-from .bout_table import load_annotations
 from .check_report import Finding, counted, in_words
+from .formats.hub import load_annotations
 from .tracks import load_tracks
 
 MARGIN = 1.0  # pixels by which a pose may lie outside of the picture: trackers differ in where a pixel's middle is
@@ -89,7 +89,9 @@ def check_labels(path: Path, edges: np.ndarray, recording: str) -> list[Finding]
     list of Finding
     """
     try:
-        labels = load_annotations(path, recording=recording, edges={recording: edges})
+        labels = load_annotations(path, recording=recording)
+        if not labels.in_frames:
+            labels = labels.bind({recording: edges})
     except (OSError, ValueError) as error:
         return [Finding("error", "labels", (), " ".join(str(error).split()))]
     if recording not in labels.recordings:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .annotations import WHOLE_VIEW
+from .bout_rows import WHOLE_VIEW
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -21,7 +21,8 @@ from behavior_prism.analysis import (
     trained_on,
 )
 from behavior_prism.datasets import Annotations
-from behavior_prism.datasets.annotations import WHOLE_VIEW, runs
+from behavior_prism.datasets.annotations import runs
+from behavior_prism.datasets.bout_rows import WHOLE_VIEW
 from behavior_prism.schemas import NOT_SCORED, PRESENT
 from behavior_prism.workflow import load_labels
 

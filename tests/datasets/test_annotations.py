@@ -13,13 +13,14 @@ from behavior_prism.datasets import (
     Annotations,
     annotations_from_intervals,
     any_individual,
+    empty_table,
     from_dense,
     load_annotations,
     save_annotations,
     score_whole,
     to_dense,
 )
-from behavior_prism.datasets.annotations import BOUT_COLUMNS, SCORED_COLUMNS
+from behavior_prism.datasets.bout_rows import BOUT_COLUMNS, SCORED_COLUMNS
 
 
 def dense_of(values: np.ndarray, scorers=None, individuals=None, behaviors=None):
@@ -156,7 +157,8 @@ def test_seconds_go_to_the_nearest_edge(tmp_path):
     path = tmp_path / "a.csv"
     rows = [f"walk,{edges[i]:.3f},{edges[i + 1]:.3f}" for i in range(300)]  # rounded to ms, as tools write them
     path.write_text("behavior,start,stop\n" + "\n".join(rows))
-    a = load_annotations(path, edges=edges)
+    a = load_annotations(path, recording={"a": edges})
+    assert a.report.snapped == pytest.approx(1 / 3000, rel=0.01)
     assert a.bouts["start_frame"].tolist() == list(range(300))
     assert a.bouts["stop_frame"].tolist() == list(range(1, 301))
 
@@ -164,17 +166,22 @@ def test_seconds_go_to_the_nearest_edge(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("behavior,start_frame,stop_frame\nwalk,1,x\n", "line 2: expected stop_frame as a whole number, got 'x'"),
+        (
+            "behavior,start_frame,stop_frame\nwalk,1,x\n",
+            "line 2: expected stop_frame as a whole number from 0 on, got 'x'",
+        ),
         ("behavior,start_frame,stop_frame\nwalk,1,5\nwalk,1.5,5\n", "line 3: expected start_frame as a whole number"),
         ("behavior,start_frame,stop_frame\nwalk,5,5\n", "expected start_frame < stop_frame, got 5 and 5"),
-        ("name,start_frame,stop_frame\nwalk,1,5\n", "expected a column 'behavior'"),
-        ("behavior,from,to\nwalk,1,5\n", "expected the columns start_frame and stop_frame"),
-        ("behavior,start,stop\nwalk,1,5\n", "seconds need the recording's frame times"),
+        (
+            "name,start_frame,stop_frame\nwalk,1,5\n",
+            "the columns ['name', 'start_frame', 'stop_frame']; a bout table needs",
+        ),
+        ("behavior,from,to\nwalk,1,5\n", "a bout table needs 'behavior' and start_frame, stop_frame"),
         (
             "kind,behavior,start_frame,stop_frame\nmaybe,walk,1,5\n",
-            "line 2: expected kind 'bout' or 'scored', got 'maybe'",
+            "line 2: expected kind 'bout', 'point' or 'scored', got 'maybe'",
         ),
-        ("", "not a csv table"),
+        ("", "the file is empty"),
         (
             "behavior,start_frame,stop_frame\n\n\nwalk,1,5\n\nwalk,5,x\n",
             "line 6: expected stop_frame as a whole",
@@ -184,7 +191,7 @@ def test_seconds_go_to_the_nearest_edge(tmp_path):
         ("behavior,start_frame,stop_frame\nwalk, slow,1,5\n", "line 2: expected 3 cells, got 4"),
         ("behavior,start_frame,stop_frame,behavior\nwalk,1,5,run\n", "every column once, got 'behavior' 2 times"),
         ("behavior,start_frame,stop_frame\n", "expected bouts or scored intervals of some behaviour, got none"),
-        ("behavior,start_frame,stop_frame\n,1,5\nwalk,1,5\n", "line 2: unknown behaviour ''"),
+        ("behavior,start_frame,stop_frame\n,1,5\nwalk,1,5\n", "line 2: expected the name of a behaviour"),
     ],
 )
 def test_bad_csv_is_one_clear_line(tmp_path, text, message):
@@ -225,45 +232,87 @@ def test_seconds_of_several_recordings(tmp_path):
     path = tmp_path / "all.csv"
     path.write_text("recording,behavior,start,stop\nslow,walk,1,2\nfast,walk,1,2\nslow,walk,3,4\nother,walk,1,99\n")
     edges = {"slow": np.arange(51) / 10, "fast": np.arange(101) / 50}
-    a = load_annotations(path, edges=edges)
-    frames = a.bouts[["recording", "start_frame", "stop_frame"]].to_numpy().tolist()
+    a = load_annotations(path, recording=edges)
+    assert a.report.matched == {"slow": 2, "fast": 1}
+    assert a.report.unmatched == ("other",)
+    assert not a.in_frames
+    known = a.select(recording=["slow", "fast"])
+    frames = known.bouts[["recording", "start_frame", "stop_frame"]].to_numpy().tolist()
     assert frames == [["slow", 10, 20], ["fast", 50, 100], ["slow", 30, 40]]
-    with pytest.raises(ValueError, match=r"all\.csv: bouts in seconds of several recordings need the frame times"):
-        load_annotations(path, edges=edges["slow"])
-    with pytest.raises(ValueError, match=r"all\.csv: .* cannot be placed, there are frame times for \['nobody'\]"):
-        load_annotations(path, edges={"nobody": edges["slow"]})
+    with pytest.raises(ValueError, match="some rows know only seconds; place them with"):
+        to_dense(a.select(recording="other"), np.arange(100))
     path.write_text("recording,behavior,start_frame,stop_frame\nslow,walk,1,2\nfast,walk,1,2\n")
-    assert load_annotations(path, edges=edges).bouts["stop"].tolist() == [0.2, 0.04]
+    assert load_annotations(path, recording=edges).bouts["stop"].tolist() == [0.2, 0.04]
 
 
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        ("walk,0.31,0.34", "line 3: expected a bout of at least one frame, got 0.31 s to 0.34 s"),
-        ("walk,0.5,0.2", "line 3: expected start < stop, got 0.5 and 0.2"),
-        ("walk,-3,0.2", "line 3: -3 s is outside of the recording (0 s to 2 s)"),
-        ("walk,1,2.2", "line 3: 2.2 s is outside of the recording (0 s to 2 s)"),
-    ],
-)
-def test_seconds_that_fit_no_frame(tmp_path, row, message):
+def test_seconds_in_wrong_order_name_the_line(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text(f"behavior,start,stop\nwalk,0,1\n{row}\n")
-    with pytest.raises(ValueError, match="a.csv") as caught:
-        load_annotations(path, edges=np.arange(21) / 10)
-    assert message in str(caught.value)
+    path.write_text("behavior,start,stop\nwalk,0,1\nwalk,0.5,0.2\n")
+    with pytest.raises(ValueError, match=r"a.csv, line 3: expected start < stop, got 0.5 and 0.2"):
+        load_annotations(path)
+
+
+def test_a_bout_shorter_than_half_a_frame_is_one_frame_and_told(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("behavior,start,stop\nwalk,0.31,0.34\nwalk,1.98,2.0\n")
+    a = load_annotations(path, recording={"a": np.arange(21) / 10})
+    assert a.bouts[["start_frame", "stop_frame"]].values.tolist() == [[3, 4], [19, 20]]
+    assert "2 bouts shorter than half a frame" in a.report.notes[0]
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-3, 0.2), (1, 2.2), (7, 9)])
+def test_rows_outside_are_refused_or_cut_and_told(tmp_path, start, stop):
+    path = tmp_path / "a.csv"
+    path.write_text(f"behavior,start,stop\nwalk,0,1\nrear,{start},{stop}\n")
+    edges = {"a": np.arange(21) / 10}
+    with pytest.raises(
+        ValueError, match=rf"a.csv: rear of view, {start:g} s to {stop:g} s, reaches outside .*20 frames"
+    ):
+        load_annotations(path, recording=edges)
+    a = load_annotations(path, recording=edges, outside="clip")
+    assert a.report.clipped == round(10 * (stop - start)) - max(0, min(20, 10 * stop) - max(0, 10 * start))
+    assert (a.bouts["stop_frame"] <= 20).all()
+
+
+def test_point_events(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("kind,behavior,start,stop\npoint,jump,0.31,0.31\npoint,jump,2.0,2.0\nbout,walk,0,1\n")
+    a = load_annotations(path, recording={"a": np.arange(21) / 10})
+    assert a.ethogram["jump"].kind == "point"
+    assert a.bouts["start_frame"].tolist() == [3, 19, 0]  # the very end is the last frame
+    dense = to_dense(a, np.arange(20) / 10)
+    assert dense.sel(behavior="jump").squeeze().values.nonzero()[0].tolist()[0] == 0  # not scored elsewhere
+    assert (dense.sel(behavior="jump").squeeze().values == 1).nonzero()[0].tolist() == [3, 19]
+    again = from_dense(dense, recording="a", ethogram=a.ethogram)
+    assert again.bouts[["behavior", "start_frame", "stop_frame"]].values.tolist() == [
+        ["jump", 3, 3], ["jump", 19, 19], ["walk", 0, 10]
+    ]  # fmt: skip
+    save_annotations(a, tmp_path / "b.bouts.csv")
+    b = load_annotations(tmp_path / "b.bouts.csv")
+    pd.testing.assert_frame_equal(a.bouts, b.bouts)
+
+
+def test_directed_behaviours_stand_in_the_row_of_the_pair():
+    rows = empty_table(individual=["a"], target=["b"], behavior=["chase"], start_frame=[2], stop_frame=[4])
+    a = score_whole(Annotations(bouts=rows, scored=empty_table()), recording="", edges=np.arange(7) / 10)
+    dense = to_dense(a, np.arange(6) / 10)
+    assert dense.individual.values.tolist() == ["a>b"]
+    assert dense.squeeze().values.tolist() == [0, 0, 1, 1, 0, 0]
+    assert from_dense(dense).bouts[["individual", "target"]].values.tolist() == [["a", "b"]]
+    assert to_dense(a, np.arange(6) / 10, directed="actor").individual.values.tolist() == ["a"]
 
 
 def test_binary_file_is_not_a_table(tmp_path):
     path = tmp_path / "bad.csv"
     path.write_bytes(bytes(range(256)) * 10)
-    with pytest.raises(ValueError, match="not a csv table"):
+    with pytest.raises(ValueError, match="not a label file of a known format"):
         load_annotations(path)
 
 
 def test_unknown_behaviour_names_the_line(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("behavior,start_frame,stop_frame\nwalk,1,5\nfly,6,8\n")
-    with pytest.raises(ValueError, match=r"line 3: unknown behaviour 'fly', expected one of \['walk'\]"):
+    with pytest.raises(ValueError, match=r"unknown behaviour 'fly', expected one of \['walk'\]"):
         load_annotations(path, behaviors=["walk"])
 
 

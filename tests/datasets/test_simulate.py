@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from behavior_prism.datasets.annotations import to_dense
-from behavior_prism.datasets.bout_table import load_annotations
+from behavior_prism.datasets import load_annotations, to_dense
 from behavior_prism.datasets.simulate import (
     FLY_BEHAVIORS,
     MOUSE_BEHAVIORS,
@@ -88,7 +87,8 @@ def test_tracks_are_laid_out_as_movement_does(recording):
 
 
 def test_bouts_reproduce_the_states_where_scored_and_are_silent_elsewhere(recording):
-    label = to_dense(recording.annotations, recording.tracks.time.values).isel(scorer=0)
+    times = recording.tracks.time.values
+    label = to_dense(recording.annotations, times, directed="actor").isel(scorer=0)
     assert label.behavior.values.tolist() == list(recording.behaviors)
     values = label.transpose("time", "individual", "behavior").values
     truth = np.arange(6) == recording.states[..., None]
