@@ -26,7 +26,7 @@ from behavior_prism.datasets.recording import recording_name
 from .guarded import check_file
 from .label_format import HEAD_BYTES, LabelFormat, Reading, Sample, Writing
 
-MODULES = ("bout_csv", "jabs_json")
+MODULES = ("bout_csv", "jabs_json", "jabs_predictions", "jaaba_labels", "jaaba_scores", "behaviordepot_mat", "cvat_xml")
 
 
 @cache
