@@ -26,7 +26,17 @@ from behavior_prism.datasets.recording import recording_name
 from .guarded import check_file
 from .label_format import HEAD_BYTES, LabelFormat, Reading, Sample, Writing
 
-MODULES = ("bout_csv", "jabs_json", "jabs_predictions", "jaaba_labels", "jaaba_scores", "behaviordepot_mat", "cvat_xml")
+MODULES = (
+    "bout_csv",
+    "jabs_json",
+    "jabs_predictions",
+    "jaaba_labels",
+    "jaaba_scores",
+    "behaviordepot_mat",
+    "cvat_xml",
+    "calms21_json",
+)
+LARGEST = 1 << 40  # each reader has its own bound, some read as a stream
 
 
 @cache
@@ -74,7 +84,7 @@ def recognise_format(path: str | Path) -> LabelFormat:
         If the file is missing, or no format or more than one fits; the message names them.
     """
     path = Path(path)
-    with check_file(path).open("rb") as file:
+    with check_file(path, max_bytes=LARGEST).open("rb") as file:
         head = file.read(HEAD_BYTES)
     if head.startswith(b"\x1f\x8b"):
         try:
@@ -148,7 +158,7 @@ def load_annotations(
     >>> print("\n".join(labels.report.lines()))  # doctest: +SKIP
     """
     path = Path(path)
-    check_file(path)
+    check_file(path, max_bytes=LARGEST)
     module = _module_of(format) if format else _module_of(recognise_format(path).name)
     name = recording if isinstance(recording, str) else None
     edges = {} if recording is None or name is not None else timelines(recording)
