@@ -35,6 +35,7 @@ MODULES = (
     "behaviordepot_mat",
     "cvat_xml",
     "calms21_json",
+    "mabe22",
 )
 LARGEST = 1 << 40  # each reader has its own bound, some read as a stream
 
