@@ -55,8 +55,12 @@ def read(reading: Reading) -> Annotations:
         for group in stream.entries():
             for sequence in stream.entries():
                 where = f"{path}, {group[:60]!r}, {sequence[:120]!r}"
-                parts = {key: stream.skip() if key in ("keypoints", "scores") else stream.value()
-                         for key in stream.entries()}  # fmt: skip
+                parts: dict[str, Any] = {}
+                for key in stream.entries():
+                    if key in ("keypoints", "scores"):
+                        stream.skip()
+                    else:
+                        parts[key] = stream.value()
                 row, codes, names = _sequence(group, sequence, parts, where)
                 for code, name in names.items():
                     if name != _NOTHING:

@@ -102,8 +102,8 @@ def _values(shapes: list[tuple[int, str]]) -> list[tuple[int, int, str]]:
 
 def _events(reading: Reading) -> Iterator[tuple[str, Any]]:
     """Facts of the file in their order; elements are let go as soon as they are read."""
-    from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import ParseError, iterparse
+    from defusedxml import DefusedXmlException  # type: ignore[import-untyped]
+    from defusedxml.ElementTree import ParseError, iterparse  # type: ignore[import-untyped]
 
     path = reading.path
     data = read_bytes(path, max_bytes=MAX_BYTES)

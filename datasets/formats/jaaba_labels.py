@@ -142,8 +142,8 @@ def _labels(one: dict[str, Any], where: str, reading: Reading) -> list[dict[str,
         spans = _spans(columns["t0s"][k], columns["t1s"][k], here, "")
         if len(names) != len(spans) or not all(isinstance(n, str) and n for n in names):
             raise ValueError(f"{here}: expected a name for each of {len(spans)} labels, got {len(names)}")
-        important = [columns[c][k] if k < len(columns[c]) else np.zeros(0) for c in ("imp_t0s", "imp_t1s")]
-        marked = merged(_spans(*important, here, "imp_"))
+        first, last = (columns[c][k] if k < len(columns[c]) else np.zeros(0) for c in ("imp_t0s", "imp_t1s"))
+        marked = merged(_spans(first, last, here, "imp_"))
         for (start, stop), name in zip(spans, names, strict=True):
             row: dict[str, Any] = {"individual": str(fly), "behavior": name, "start_frame": start, "stop_frame": stop}
             if columns["imp_t0s"]:
@@ -203,10 +203,10 @@ def write(annotations: Annotations, writing: Writing) -> None:
         bouts, scored = (t[t["recording"] == recording] for t in (full.bouts, full.scored))
         flies = sorted({number[i] for t in (bouts, scored) for i in t["individual"]})
         by_number = {k: name for name, k in number.items()}
-        each = [
-            _fly(*(t[t["individual"] == by_number[fly]] for t in (bouts, scored)), full.behaviors, writing)
-            for fly in flies
-        ]
+        each = []
+        for fly in flies:
+            own, looked = (t[t["individual"] == by_number[fly]] for t in (bouts, scored))
+            each.append(_fly(own, looked, full.behaviors, writing))
         one = {
             c: cell_row([fly[c] for fly in each]) for c in ("t0s", "t1s", "names", "imp_t0s", "imp_t1s", "timestamp")
         }

@@ -170,7 +170,7 @@ def write(annotations: Annotations, writing: Writing) -> None:
         columns["t1s"].append(np.asarray([b + 1.0 for _, b in bouts]))
         if minus([(start, stop)], looked):
             writing.report.note("frames that were not scored have the score NaN, which JAABA itself does not write")
-    content = {c: cell_row([v.reshape(1, -1) for v in values]) for c, values in columns.items()}
+    content: dict[str, Any] = {c: cell_row([v.reshape(1, -1) for v in values]) for c, values in columns.items()}
     content |= {"tStart": first.reshape(1, -1), "tEnd": last.reshape(1, -1), "postprocessparams": np.zeros((0, 0))}
     content["scoreNorm"] = 1.0
     whole = {

@@ -111,8 +111,8 @@ class _V5:
         size = int(np.prod(dims, dtype=np.float64))
         name = self.part(parts).decode("latin-1")
         if kind in (_OBJECT, _FUNCTION):
-            words = self.part(parts).decode("latin-1", "replace") if kind == _OBJECT else "function handle"
-            return name, Unreadable(words)
+            word = self.part(parts).decode("latin-1", "replace") if kind == _OBJECT else "function handle"
+            return name, Unreadable(word)
         if kind == _SPARSE:
             return name, Unreadable("sparse array")
         if kind == _CELL:

@@ -115,9 +115,9 @@ class _Machine:
             elif name in _FIXED:
                 self.stack.append(_FIXED[name])
             elif name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
-                self.memo[len(self.memo) if arg is None else arg] = self.stack[-1]
+                self.memo[int(arg) if isinstance(arg, int) else len(self.memo)] = self.stack[-1]
             elif name in ("BINGET", "LONG_BINGET"):
-                self.stack.append(self.memo[arg])
+                self.stack.append(self.memo[int(arg or 0)])
             elif name == "STOP":
                 return self.last(_Array).value
             elif name not in ("PROTO", "FRAME"):
