@@ -23,6 +23,7 @@ from .console import (
     progress_bars,
     say,
 )
+from .labels_cli import app as labels_app
 from .show_cli import show
 from .weights_cli import app as weights_app
 
@@ -37,6 +38,7 @@ app = typer.Typer(
     "Try it: `behavior-prism demo`.",
 )
 app.add_typer(weights_app, name="weights")
+app.add_typer(labels_app, name="labels")
 app.command()(check)
 app.command()(show)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -185,13 +185,15 @@ class Annotations:
             raise ValueError(f"no labels for the recording {recording!r}: got {list(self.recordings)}")
         return self.select(recording=recording)
 
-    def bind(self, recording: Any) -> Annotations:
+    def bind(self, recording: Any, *, outside: Literal["error", "clip"] = "error") -> Annotations:
         """Place the rows on the frames of a recording: :func:`~behavior_prism.datasets.bind_annotations`.
 
         Parameters
         ----------
         recording : Recording, FrameSource, or mapping of str to any of these or to frame edges
             Whose frames. One recording takes the rows that name it and those that name none.
+        outside : {"error", "clip"}
+            What to do with rows that reach past the ends of their recording.
 
         Returns
         -------
@@ -200,7 +202,7 @@ class Annotations:
         """
         from .binding import bind_annotations
 
-        return bind_annotations(self, recording)
+        return bind_annotations(self, recording, outside=outside)
 
 
 def concat_annotations(parts: Iterable[Annotations]) -> Annotations:

@@ -58,7 +58,9 @@ def write(annotations: Annotations, writing: Writing) -> None:
     table = table[[KIND, *BOUT_COLUMNS, *(c for c in table.columns if c not in (KIND, *BOUT_COLUMNS))]]
     for column in table.columns:
         if not pd.api.types.is_numeric_dtype(table[column]):
-            table[column] = formula_safe(table[column].tolist())
+            # cells repeat: the few different ones are looked at
+            codes, cells = pd.factorize(table[column].to_numpy(dtype=object))
+            table[column] = np.asarray([*formula_safe(cells), ""], dtype=object)[codes]
     unseen = [b for b in annotations.behaviors if b not in set(table["behavior"])]
     if unseen:
         writing.report.lose(f"behaviours without a row: {', '.join(unseen)}")
@@ -126,9 +128,13 @@ def _table(path: Path) -> pd.DataFrame:
     for line, cells in body.items():
         if any(cells[len(header) :]):
             raise ValueError(f"{path}, line {line}: expected {len(header)} cells, got {len(cells)}")
+    width = len(header)
+    padded = (cells if len(cells) == width else (cells + [""] * width)[:width] for cells in body.values())
+    by_column = zip(*padded, strict=True) if body else [()] * width
+    numeric = {*FRAME_COLUMNS, *SECOND_COLUMNS}
     table = {
-        c: formula_plain(cells[k] if k < len(cells) else "" for cells in body.values())
-        for k, c in enumerate(header) if c
+        name: list(cells) if name in numeric else formula_plain(cells)
+        for name, cells in zip(header, by_column, strict=True) if name
     }  # fmt: skip
     return pd.DataFrame(table, index=pd.Index(list(body), dtype="int64"), columns=columns, dtype=object)
 
