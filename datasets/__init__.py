@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from .arenas import Arena, Zone, occupancy, to_millimetres
     from .background import background_of, track_by_background
     from .binding import at_rate, bind_annotations
-    from .bout_operations import score_whole
+    from .bout_algebra import difference, find_gaps, find_unscored, intersection, union
+    from .bout_operations import as_unscored, clip_to, drop_short, merge_bouts, score_whole
+    from .bout_overlaps import enforce_exclusive, find_exclusive_conflicts, find_overlaps, resolve_overlaps
     from .bout_rows import empty_table
     from .check import check_recording
     from .check_report import CheckReport, Finding
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from .ethogram import Behavior, Ethogram
     from .formats.hub import label_formats, load_annotations, recognise_format, save_annotations
     from .frame_source import FrameSource
+    from .journal import Journal
     from .match_report import MatchReport
     from .recording import Recording, RecordingInfo, fingerprint, load_recording, recording_name
     from .simulate import (
@@ -52,6 +55,19 @@ _HOME_OF = {
     "at_rate": "binding",
     "bind_annotations": "binding",
     "empty_table": "bout_rows",
+    "difference": "bout_algebra",
+    "find_gaps": "bout_algebra",
+    "find_unscored": "bout_algebra",
+    "intersection": "bout_algebra",
+    "union": "bout_algebra",
+    "as_unscored": "bout_operations",
+    "clip_to": "bout_operations",
+    "drop_short": "bout_operations",
+    "merge_bouts": "bout_operations",
+    "enforce_exclusive": "bout_overlaps",
+    "find_exclusive_conflicts": "bout_overlaps",
+    "find_overlaps": "bout_overlaps",
+    "resolve_overlaps": "bout_overlaps",
     "score_whole": "bout_operations",
     "any_individual": "dense_labels",
     "from_dense": "dense_labels",
@@ -62,6 +78,7 @@ _HOME_OF = {
     "load_annotations": "formats.hub",
     "recognise_format": "formats.hub",
     "save_annotations": "formats.hub",
+    "Journal": "journal",
     "MatchReport": "match_report",
     "check_recording": "check",
     "CheckReport": "check_report",
@@ -122,6 +139,7 @@ __all__ = [
     "FLY_BEHAVIORS",
     "Finding",
     "FrameSource",
+    "Journal",
     "MOUSE_BEHAVIORS",
     "MatchReport",
     "Recording",
@@ -139,24 +157,35 @@ __all__ = [
     "alignment_of",
     "annotations_from_intervals",
     "any_individual",
+    "as_unscored",
     "at_rate",
     "background_of",
     "behaviors_of",
     "bind_annotations",
     "central_windows",
     "check_recording",
+    "clip_to",
     "concat_annotations",
     "crop_frame",
     "cut_square",
+    "difference",
+    "drop_short",
     "empty_table",
+    "enforce_exclusive",
+    "find_exclusive_conflicts",
+    "find_gaps",
+    "find_overlaps",
+    "find_unscored",
     "fingerprint",
     "from_dense",
+    "intersection",
     "iter_crops",
     "label_formats",
     "load_annotations",
     "load_arena",
     "load_recording",
     "load_tracks",
+    "merge_bouts",
     "occupancy",
     "open_video",
     "plan_crops",
@@ -164,6 +193,7 @@ __all__ = [
     "read_timestamps",
     "recognise_format",
     "recording_name",
+    "resolve_overlaps",
     "sample_frames",
     "save_annotations",
     "save_arena",
@@ -175,6 +205,7 @@ __all__ = [
     "to_dense",
     "to_millimetres",
     "track_by_background",
+    "union",
     "window_starts",
     "write_recording",
 ]

@@ -113,7 +113,8 @@ def bind_annotations(
     spoken = {r for table in tables for r in table["recording"]}
     report.unmatched = tuple(sorted(spoken - set(edges) - set(report.matched)))
     points = annotations.ethogram.points
-    bouts, scored = (_place(table, edges, points, report, outside) for table in tables)
+    # scored intervals of a point event last
+    bouts, scored = (_place(t, edges, p, report, outside) for t, p in zip(tables, (points, frozenset()), strict=True))
     placed = annotations.with_rows(bouts, scored)
     return Annotations(bouts=placed.bouts, scored=placed.scored, ethogram=annotations.ethogram, report=report)
 
@@ -214,7 +215,7 @@ def at_rate(annotations: Annotations, fps: float) -> Annotations:
     report = annotations.report
     tables = []
     for table in (annotations.bouts, annotations.scored):
-        point = table["behavior"].isin(annotations.ethogram.points)
+        point = table["behavior"].isin(annotations.ethogram.points) & (table is annotations.bouts)
         bare = table["start_frame"].isna()
         if bare.any():
             first, last = ((table[c] * fps).round() for c in ("start", "stop"))

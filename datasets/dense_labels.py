@@ -78,10 +78,9 @@ def to_dense(
         raise ValueError(f"{what}: some rows know only seconds; place them with annotations.bind(recording) first")
     times = np.asarray(times, dtype=np.float64)
     num_frames = len(times)
-    points = annotations.ethogram.points
     tables = [(annotations.scored, ABSENT), (annotations.bouts, PRESENT)]
     for table, _ in reversed(tables):  # a bout is the better thing to name
-        last = table["stop_frame"] + table["behavior"].isin(points)
+        last = table["stop_frame"] + (table["start_frame"] == table["stop_frame"])  # a point event takes its frame
         if (last > num_frames).any():
             row = table[last > num_frames].iloc[0]
             raise ValueError(
