@@ -36,6 +36,7 @@ MODULES = (
     "cvat_xml",
     "calms21_json",
     "mabe22",
+    "bout_parquet",
 )
 LARGEST = 1 << 40  # each reader has its own bound, some read as a stream
 
