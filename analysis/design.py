@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -125,7 +126,7 @@ def labels_for(features: xr.Dataset, annotations: Annotations, *, what: str = "l
     """
     wanted = [str(i) for i in features["individual"].values]
     # what a does to b is learned from the picture of a, unless there are features of the pair
-    directed = "pair" if any(DIRECTED in i for i in wanted) else "actor"
+    directed: Literal["pair", "actor"] = "pair" if any(DIRECTED in i for i in wanted) else "actor"
     dense = consensus(to_dense(annotations, features["edge_time"].values[:-1], directed=directed, what=what))
     have = [str(i) for i in dense["individual"].values]
     if wanted == [WHOLE_VIEW]:

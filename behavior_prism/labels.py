@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from .datasets import Annotations, MatchReport
@@ -152,3 +154,95 @@ def _save_figure(figure: Figure, path: Path, *, overwrite: bool) -> Path:
 
 def _plain(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+
+
+def import_labels(
+    annotations: Annotations, folder: str | Path, writer: str, *, dry_run: bool = False
+) -> tuple[int, int, list[str]]:
+    """Take labels into the journal of a study; rows that are there already are not taken twice.
+
+    Parameters
+    ----------
+    annotations : Annotations
+        What to take in.
+    folder : str or pathlib.Path
+        Folder of the study.
+    writer : str
+        Under whose name; one undo of this writer takes it all out again.
+    dry_run : bool
+        Only count.
+
+    Returns
+    -------
+    taken, known : int
+        Bouts that are new, and those that were there.
+    new_behaviors : list of str
+        Behaviours that the journal did not know.
+    """
+    from .datasets import Journal
+
+    with Journal.open(folder, writer=None if dry_run else writer) as journal:
+        before = journal.annotations()
+        fresh = _unknown_rows(annotations.bouts, before.bouts)
+        new = [b for b in annotations.behaviors if b not in before.ethogram]
+        taken = replace(annotations, bouts=annotations.bouts[fresh])
+        if not dry_run and (fresh.any() or new or _scores_more(annotations, before)):
+            journal.import_annotations(taken)
+    return int(fresh.sum()), int((~fresh).sum()), new
+
+
+def _scores_more(annotations: Annotations, known: Annotations) -> bool:
+    """Whether something is scored in the one that is not scored in the other."""
+    from .datasets.annotations import spelled_out
+    from .datasets.bout_rows import TEXT_COLUMNS
+    from .datasets.interval_sets import covered, ends_of, keys_of, shared_unit
+
+    tables = [spelled_out(one).scored for one in (annotations, known)]
+    try:
+        unit = shared_unit(*tables)
+    except ValueError:  # of different units: the journal tells them apart
+        return True
+    keys, _ = keys_of(tables, TEXT_COLUMNS)
+    layers = [(key, *ends_of(table, frozenset(), unit)) for key, table in zip(keys, tables, strict=True)]
+    _, (here, there) = covered(layers)
+    return bool((here & ~there).any())
+
+
+def _unknown_rows(rows: pd.DataFrame, known: pd.DataFrame) -> np.ndarray:
+    """Which rows are not among those that are known, by who did what when."""
+    import numpy as np
+
+    from .datasets.bout_rows import BOUT_COLUMNS
+
+    def keys(table: pd.DataFrame) -> list[tuple[object, ...]]:
+        plain = table[list(BOUT_COLUMNS)].astype(object)
+        return list(plain.where(plain.notna(), None).itertuples(index=False, name=None))
+
+    there = set(keys(known))
+    return np.asarray([key not in there for key in keys(rows)], dtype=bool)
+
+
+def name_scorers(parts: Sequence[tuple[str | Path, Annotations]]) -> list[Annotations]:
+    """Scorers by the names of their files, where the rows do not name them.
+
+    Parameters
+    ----------
+    parts : sequence of (path, Annotations)
+        What was read from which file.
+
+    Returns
+    -------
+    list of Annotations
+        Rows without a scorer get the file's name without its endings. The recordings stay.
+    """
+    from .datasets import recording_name
+
+    out = []
+    for path, labels in parts:
+        name = recording_name(path)
+        tables = {
+            t: (table := getattr(labels, t)).assign(scorer=table["scorer"].where(table["scorer"] != "", name))
+            for t in ("bouts", "scored")
+        }
+        out.append(replace(labels, **tables))
+    return out

@@ -51,6 +51,21 @@ def read(
     return read_label_files(files, format, videos=videos or (), fps=fps, unscored=names_of(unscored), clip=clip)
 
 
+def read_each(
+    files: list[Path], format: str | None, videos: list[Path] | None, fps: float | None, unscored: str, clip: bool
+) -> Annotations:
+    """Read label files, say what happened, and tell several files without scorers apart by their names."""
+    from .datasets import concat_annotations
+    from .labels import name_scorers
+
+    parts = []
+    for file in files:
+        labels, reports = read([file], format, videos, fps, unscored, clip)
+        tell(reports, as_json=False)
+        parts.append((file, labels))
+    return concat_annotations(name_scorers(parts) if len(parts) > 1 else [labels for _, labels in parts])
+
+
 @app.command()
 def formats() -> None:
     """List the formats that can be read and written, and how each of them counts.
@@ -138,8 +153,7 @@ def show(
     from .analysis import label_summary
     from .labels import save_label_picture
 
-    annotations, reports = read(files, format, video, fps, unscored, clip)
-    tell(reports, as_json=False)
+    annotations = read_each(files, format, video, fps, unscored, clip)
     table = label_summary(annotations)
     shown = [c for c in table if c in ("recording", "behavior", "bouts") or (table[c].notna() & (table[c] != "")).any()]
     if len(table):
@@ -149,3 +163,152 @@ def show(
             say(str(path))
     elif not len(table):
         notice("no bouts in it")
+
+
+Study = Annotated[Path, typer.Argument(help="Folder of a study; its journal lies in labels/journal.")]
+
+
+@app.command("import")
+def import_(
+    files: Files,
+    into: Annotated[Path, typer.Option(help="Folder of a study; its journal lies in labels/journal.")],
+    writer: Annotated[str, typer.Option(help="Under whose name they are taken in.")] = "import",
+    format: Format = None,
+    video: Videos = None,
+    fps: Fps = None,
+    unscored: Unscored = "",
+    clip: Clip = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take labels of other tools into the journal of a study; what is there already is not taken twice.
+
+    Example: `behavior-prism labels import obs.boris --into study --video mouse1.mp4`
+    """
+    from .labels import import_labels
+
+    annotations, reports = read(files, format, video, fps, unscored, clip)
+    taken, known, new = import_labels(annotations, into, writer, dry_run=dry_run)
+    for report in reports:
+        report.new_behaviors = tuple(b for b in report.behaviors if b in new)
+    tell(reports, as_json=as_json)
+    if not as_json:
+        verb = "would be taken in" if dry_run else "taken in"
+        say(f"{taken:,} bouts {verb}, {known:,} were there already")
+
+
+@app.command()
+def export(
+    study: Study,
+    out: Annotated[Path, typer.Argument(help="File to make, or a folder that exists for one file per recording.")],
+    to: Annotated[str | None, typer.Option("--to", help="Format to write; by the ending of OUT by default.")] = None,
+    recording: Annotated[str, typer.Option(help="Only these recordings, between commas.")] = "",
+    scorer: Annotated[str, typer.Option(help="Only these scorers, between commas.")] = "",
+    video: Videos = None,
+    fps: Fps = None,
+    onto: Annotated[Path | None, typer.Option(help="Existing file to which the labels are added, in a copy.")] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the labels of a study for another tool, and say what it cannot hold.
+
+    Example: `behavior-prism labels export study labels.boris`
+    """
+    from .datasets import Journal, save_annotations
+
+    with Journal.open(study) as journal:
+        annotations = journal.annotations()
+        for problem in journal.problems:
+            notice(str(problem))
+    chosen = {"recording": names_of(recording), "scorer": names_of(scorer)}
+    for what, names in chosen.items():
+        known = getattr(annotations, f"{what}s")
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"--{what}: expected some of {list(known)}, got {unknown[0]!r}")
+    annotations = annotations.select(**{k: v for k, v in chosen.items() if v})
+    if not len(annotations.bouts) and not len(annotations.scored):
+        raise ValueError(f"{study}: no labels to write")
+    if dry_run:
+        say(f"{len(annotations.bouts):,} bouts of {len(annotations.recordings)} recordings would be written to {out}")
+        return
+    edges, rate = _timelines(video), None if video else fps
+    tell(
+        [save_annotations(annotations, out, to, overwrite=overwrite, onto=onto, recording=edges, fps=rate)],
+        as_json=as_json,
+    )
+
+
+@app.command()
+def agree(
+    files: Files,
+    out: Annotated[Path | None, typer.Option(help="New folder for the tables and the figure.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Scorer taken as the truth; else every pair.")] = None,
+    tolerance: Annotated[float, typer.Option(help="Seconds between the starts of bouts that match.", min=0)] = 1.0,
+    time_unit: Annotated[float, typer.Option(help="Seconds of a time unit.", min=0.001)] = 1.0,
+    format: Format = None,
+    video: Videos = None,
+    fps: Fps = None,
+    unscored: Unscored = "",
+    clip: Clip = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Say how far scorers agree: frames, time units, bouts, with intervals of confidence.
+
+    Files of scorers who are not named in them are told apart by the names of the files.
+
+    Example: `behavior-prism labels agree ann.csv bob.csv --fps 25 --out agreement`
+    """
+    from .analysis import agreement_report
+
+    annotations = read_each(files, format, video, fps, unscored, clip)
+    report = agreement_report(
+        annotations, _timelines(video), fps=fps, reference=reference, tolerance=tolerance, time_unit=time_unit
+    )
+    for line in report.lines():
+        say(line)
+    if out is not None:
+        say(str(report.save(out, overwrite=overwrite)))
+
+
+@app.command()
+def journal(
+    study: Study,
+    last: Annotated[int, typer.Option(help="Show so many of the latest entries.", min=0)] = 10,
+    writer: Annotated[str | None, typer.Option(help="Whose entries; needed to undo, redo or compact.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take back the writer's last step.")] = False,
+    redo: Annotated[bool, typer.Option("--redo", help="Do again what was taken back.")] = False,
+    compact: Annotated[bool, typer.Option("--compact", help="Move what says nothing any more to the archive.")] = False,
+    archive: Annotated[bool, typer.Option("--archive", help="Show entries in the archive too.")] = False,
+) -> None:
+    """Look at the journal of a study: who did what when, and what of it is damaged.
+
+    Example: `behavior-prism labels journal study --last 20`
+    """
+    import pandas as pd
+
+    from .datasets import Journal
+
+    if undo + redo + compact > 1:
+        raise ValueError("--undo, --redo, --compact: expected one of them")
+    if (undo or redo or compact) and writer is None:
+        raise ValueError("--writer: expected whose steps are meant, got none")
+    with Journal.open(study, writer=writer if undo or redo or compact else None) as opened:
+        if undo or redo:
+            entry = opened.undo() if undo else opened.redo()
+            say(f"nothing to {'undo' if undo else 'redo'} by {writer}" if entry is None else f"{entry.op} written")
+        if compact:
+            say(f"{opened.compact():,} lines moved to the archive")
+        entries = [e for e in opened.history(archive=archive) if writer in (None, e.writer)]
+        annotations = opened.annotations()
+        problems = opened.problems
+        conflicts = opened.conflicts
+    say(
+        f"{study}: {len(entries):,} entries, {len(annotations.bouts):,} bouts of {len(annotations.behaviors)} "
+        f"behaviours in {len(annotations.recordings)} recordings"
+    )
+    if last and entries:
+        rows = [{"time": e.time, "writer": e.writer, "what": e.op, "clock": e.clock} for e in entries[-last:]]
+        print_table(pd.DataFrame(rows).set_index("time"), "Latest entries")
+    for problem in (*problems, *conflicts):
+        notice(str(problem))

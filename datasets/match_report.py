@@ -85,7 +85,7 @@ class MatchReport:
             out.append(f"  no recording at hand for {_named(self.unmatched)}")
         if self.new_behaviors:
             out.append(f"  new behaviours: {_named(self.new_behaviors)}")
-        if self.snapped:
+        if self.snapped > 1e-6:  # less is how numbers are stored
             out.append(f"  seconds were moved by at most {1000 * self.snapped:.3g} ms to the nearest frame edge")
         if self.clipped:
             out.append(f"  {_counted(self.clipped, 'frame')} outside of the recording cut off")
