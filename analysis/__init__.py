@@ -9,6 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .agreement import AgreementReport, agreement_report, agreement_table
+    from .agreement_plot import plot_agreement
+    from .banos import banos_scores
     from .crossval import cross_validate_by_recording
     from .design import (
         TrainingSet,
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from .embedding import compute_embedding, plot_embedding
     from .ethogram import behavior_colors, plot_ethogram
     from .extraction import check_grid, extract_features, feature_spec
+    from .kappa import cohen_kappa, fleiss_kappa
+    from .label_plot import label_summary, plot_labels
     from .metrics import evaluate_predictions
     from .predictions import (
         check_predictions_place,
@@ -38,6 +43,11 @@ if TYPE_CHECKING:
     from .store import open_features, read_attrs
 
 _HOME_OF = {
+    "AgreementReport": "agreement",
+    "agreement_report": "agreement",
+    "agreement_table": "agreement",
+    "plot_agreement": "agreement_plot",
+    "banos_scores": "banos",
     "cross_validate_by_recording": "crossval",
     "TrainingSet": "design",
     "consensus": "design",
@@ -54,6 +64,10 @@ _HOME_OF = {
     "check_grid": "extraction",
     "extract_features": "extraction",
     "feature_spec": "extraction",
+    "label_summary": "label_plot",
+    "plot_labels": "label_plot",
+    "cohen_kappa": "kappa",
+    "fleiss_kappa": "kappa",
     "evaluate_predictions": "metrics",
     "check_predictions_place": "predictions",
     "on_all_frames": "predictions",
@@ -73,13 +87,18 @@ _HOME_OF = {
 }
 
 __all__ = [
+    "AgreementReport",
     "LinearProbe",
     "Section",
     "TrainingSet",
+    "agreement_report",
+    "agreement_table",
+    "banos_scores",
     "behavior_colors",
     "check_grid",
     "check_predictions_place",
     "check_probe_place",
+    "cohen_kappa",
     "compute_embedding",
     "consensus",
     "cross_validate_by_recording",
@@ -87,14 +106,18 @@ __all__ = [
     "evaluate_predictions",
     "extract_features",
     "feature_spec",
+    "label_summary",
+    "fleiss_kappa",
     "labels_for",
     "load_probe",
     "missed_bouts",
     "on_all_frames",
     "open_features",
     "open_predictions",
+    "plot_agreement",
     "plot_embedding",
     "plot_ethogram",
+    "plot_labels",
     "predict",
     "predictions_to_annotations",
     "read_attrs",
