@@ -37,6 +37,11 @@ MODULES = (
     "calms21_json",
     "mabe22",
     "bout_parquet",
+    "boris_project",
+    "boris_aggregated",
+    "boris_tabular",
+    "boris_binary",
+    "caltech_annot",
 )
 LARGEST = 1 << 40  # each reader has its own bound, some read as a stream
 
