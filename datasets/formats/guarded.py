@@ -111,7 +111,7 @@ def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
     return text
 
 
-def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
+def read_json(path: Path, *, max_bytes: int = MAX_BYTES, nan: bool = False) -> Any:
     """Content of a JSON file; NaN and Infinity, which JSON does not know, are refused.
 
     Parameters
@@ -120,6 +120,8 @@ def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
         The file.
     max_bytes : int
         Largest size.
+    nan : bool
+        Take NaN for a missing value (None), for tools that write it.
 
     Returns
     -------
@@ -127,6 +129,8 @@ def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
     """
 
     def refuse(word: str) -> Any:
+        if nan and word == "NaN":
+            return None
         raise ValueError(f"{path}: expected numbers, got {word}")
 
     try:
@@ -135,6 +139,10 @@ def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
         raise ValueError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
     except RecursionError:
         raise ValueError(f"{path}: JSON nested too deeply") from None
+    except ValueError as error:
+        if str(error).startswith(f"{path}"):
+            raise
+        raise ValueError(f"{path}: not JSON ({error})") from None  # a number of thousands of digits
 
 
 def csv_rows(path: Path, *, separators: str = ",;\t", max_bytes: int = MAX_BYTES) -> dict[int, list[str]]:
