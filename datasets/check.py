@@ -97,9 +97,8 @@ def check_recording(
     with video:
         if decode:
             findings += _pictures(facts, video, progress)
-    height, width = video.shape[1:3]
     if beside[0] is not None:
-        findings += check_tracks(beside[0], video.times, height, width)
+        findings += check_tracks(beside[0], video)
     if beside[1] is not None:
         findings += check_labels(beside[1], video.edges, recording_name(path))
     return CheckReport(path, facts, findings)

@@ -10,34 +10,36 @@ import pandas as pd
 from .annotations import Annotations, frame_edges, runs
 from .check_report import Finding, counted, in_words
 from .formats.hub import load_annotations
+from .frame_source import FrameSource
+from .track_alignment import alignment_of
 from .tracks import load_tracks
 
 MARGIN = 1.0  # pixels by which a pose may lie outside of the picture: trackers differ in where a pixel's middle is
 _ONE_ACTOR = ["individual", "target", "behavior", "scorer"]
 
 
-def check_tracks(path: Path, times: np.ndarray, height: int, width: int) -> list[Finding]:
+def check_tracks(path: Path, video: FrameSource) -> list[Finding]:
     """Compare tracks with the video they go with.
 
     Parameters
     ----------
     path : pathlib.Path
         What :func:`load_tracks` reads.
-    times : numpy.ndarray
-        Time of every frame [s], shape (n,).
-    height, width : int
-        Size of the picture as it is shown.
+    video : FrameSource
+        The frames.
 
     Returns
     -------
     list of Finding
     """
     try:
-        raw = load_tracks(path)
-        tracks = load_tracks(path, times=times)
+        tracks = load_tracks(path, video)
     except (OSError, ValueError) as error:
         return [Finding("error", "tracks", (), " ".join(str(error).split()))]
-    rows, findings = raw.sizes["time"], []
+    alignment = alignment_of(tracks)
+    assert alignment is not None
+    times, (height, width) = video.times, video.shape[1:3]
+    rows, findings = alignment.rows, []
     position = tracks["position"].transpose("space", "time", "keypoint", "individual").values
     there = np.isfinite(position).all(axis=0)
     seen = np.asarray(there.reshape(len(times), -1).any(axis=1))
@@ -45,10 +47,8 @@ def check_tracks(path: Path, times: np.ndarray, height: int, width: int) -> list
     absent = sum(b - a for a, b in without)
     names = ", ".join(map(str, tracks["individual"].values[:6]))
     text = f"{path.name}: {rows} rows for {len(times)} frames; {names}; {counted(absent, 'frame')} without any pose"
-    findings.append(Finding("info" if rows == len(times) else "warning", "tracks", without, text))
-    off = 0.0
-    if rows == len(times) and raw.attrs.get("time_unit") != "frames":
-        off = float(np.abs(raw["time"].values - times).max())
+    findings.append(Finding("info" if alignment.exact else "warning", "tracks", without, text))
+    off = alignment.largest_residual
     if off > np.median(np.diff(frame_edges(times))) / 2:
         text = f"{path.name}: its times are up to {off:.3f} s off those of the video: written with another frame rate?"
         findings.append(Finding("warning", "track times", (), text))

@@ -231,7 +231,7 @@ def load_recording(
         regions=dict(regions or {}),
         start_frame=start,
         stop_frame=stop,
-        tracks=load_tracks(tracks, times=video.times) if isinstance(tracks, (str, Path)) else tracks,
+        tracks=load_tracks(tracks, video) if isinstance(tracks, (str, Path)) else tracks,
         clocks=dict(clocks or {}),
         info=info or RecordingInfo(),
     )

@@ -122,9 +122,9 @@ def _one_video(labels: Any, name: str | None, path: Path) -> Any:
     if len(videos) > 1 and name is not None:
         videos = [video for video, file in zip(videos, files, strict=True) if file == name]
     if len(videos) != 1:
-        raise ValueError(
-            f"{path}: expected poses of one video, got {len(files)} ({', '.join(files[:3])}): name it, video="
-        )
+        wanted = "one video" if name is None else f"one video called {name}"
+        hint = "; say whose are meant, load_tracks(path, video)" if name is None else ""
+        raise ValueError(f"{path}: expected poses of {wanted}, got {len(files)} ({', '.join(files[:3])}){hint}")
     return videos[0]
 
 

@@ -141,7 +141,8 @@ def _times_and_name(video: str | Path | _Timed) -> tuple[np.ndarray, str | None]
 
         video = Video(video)
     shown = getattr(video, "path", None)
-    return np.asarray(video.times), None if shown is None else Path(shown).name
+    one = shown is not None and len(getattr(video, "paths", ())) < 2  # a session of several files has no one name
+    return np.asarray(video.times), Path(shown).name if one else None
 
 
 def _read(path: Path, video_name: str | None) -> xr.Dataset:

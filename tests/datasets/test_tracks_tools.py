@@ -14,7 +14,7 @@ import xarray as xr
 from ndx_pose import PoseEstimation, PoseEstimationSeries, Skeleton, Skeletons
 from pynwb import NWBHDF5IO, NWBFile
 
-from behavior_prism.datasets import load_tracks, save_tracks, simulate_recording
+from behavior_prism.datasets import check_recording, load_recording, load_tracks, save_tracks, simulate_recording
 from behavior_prism.datasets.track_jabs import KEYPOINTS
 
 NODES = ("nose", "ear", "tail")
@@ -174,6 +174,14 @@ def test_slp_of_two_videos_needs_one_named(tmp_path, video_file):
         load_tracks(tmp_path / "both.slp")
     tracks = load_tracks(tmp_path / "both.slp", path)
     same(tracks.isel(individual=slice(2, 4)), position + 1, score)
+    same(load_recording(path, tracks=tmp_path / "both.slp").tracks.isel(individual=slice(2, 4)), position + 1, score)
+    report = check_recording(path, tracks=tmp_path / "both.slp", decode=False)
+    assert [f.severity for f in report.findings if f.what == "tracks"] == ["info"]
+    other = video_file(count=6, name="c.mp4")
+    with pytest.raises(ValueError, match=r"one video called c\.mp4, got 2 \(mouse\.mp4, b\.mp4\)$"):
+        load_recording(other, tracks=tmp_path / "both.slp")
+    with pytest.raises(ValueError, match=r"got 2 \(mouse\.mp4, b\.mp4\); say whose are meant"):
+        load_recording([path, other], tracks=tmp_path / "both.slp")  # a session is called as none of its files
 
 
 @pytest.mark.parametrize("version", [2, 3, 4, 5, 6])
