@@ -102,8 +102,8 @@ class ImageFolder(FrameSource):
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such folder, it holds no images or two kinds of them, or ``fps`` is given and numbers are
-        missing among the names.
+        If there is no such folder, it holds no images, two kinds of them or TIFF stacks, or ``fps`` is given and
+        numbers are missing among the names.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, times: Any = None, fps: float | None = None) -> None:
@@ -111,6 +111,7 @@ class ImageFolder(FrameSource):
         self.names: tuple[str, ...] = tuple(image_names(path))
         if fps is not None:
             _refuse_gaps(path, self.names)
+        _refuse_stacks(path / self.names[0])
         height, width = _load_image(path / self.names[0]).shape[:2]
         when, start = _clock(path, len(self.names), times, fps)
         super().__init__(path, shape=(len(self.names), height, width, 3), times=when, start_time=start)
@@ -416,6 +417,22 @@ def _load_image(path: Path) -> np.ndarray:
         raise ValueError(f"{path}: not an image that OpenCV can read, or damaged")
     _expect_8_bit(f"{path}", picture)
     return np.ascontiguousarray(picture[..., ::-1])
+
+
+def _refuse_stacks(image: Path) -> None:
+    """Of a TIFF stack among images only the first page would ever be seen."""
+    if image.suffix.lower() not in TIFF_ENDINGS:
+        return
+    import cv2
+
+    try:
+        pages = cv2.imcount(str(image))
+    except cv2.error:
+        return  # reading it says what is wrong
+    if pages > 1:
+        raise ValueError(
+            f"{image.parent}: expected one picture in each file, got {pages} in {image.name}; open the stack itself"
+        )
 
 
 def _tifffile_reads(path: Path) -> bool:

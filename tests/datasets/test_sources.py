@@ -176,6 +176,13 @@ def test_16_bits_are_refused(tmp_path, reader):
         open_video(tmp_path / "a", fps=5)
 
 
+def test_a_folder_of_stacks_is_not_read_as_their_first_pages(tmp_path):
+    tiff_stack(tmp_path / "0.tif", numbered_frames(3))
+    tiff_stack(tmp_path / "1.tif", numbered_frames(3))
+    with pytest.raises(ValueError, match=r"one picture in each file, got 3 in 0\.tif; open the stack itself"):
+        open_video(tmp_path, fps=5)
+
+
 def test_folders_that_are_no_videos(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="expected a video file or a folder of images, got a folder without images"):
