@@ -36,6 +36,7 @@ def show_recording(
     frames: tuple[int, int] | None = None,
     crop: CropSpec | None = None,
     tiles: int = 12,
+    fps: float | None = None,
     allow_cut_short: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int], object] | None = None,
@@ -45,7 +46,7 @@ def show_recording(
     Parameters
     ----------
     video : str or pathlib.Path
-        A video file.
+        A video file, a folder of images or a TIFF stack.
     out : str or pathlib.Path
         ``.mp4`` for a video (h264, each frame at its own time), ``.png`` for a contact sheet of evenly spaced frames.
     tracks : str or pathlib.Path, optional
@@ -60,6 +61,8 @@ def show_recording(
         Crops to outline, and to show beside the frame; needs tracks.
     tiles : int
         Most frames on a sheet.
+    fps : float, optional
+        Frames per second of what is no video file.
     allow_cut_short : bool
         Take a video that holds fewer frames than its header promises.
     overwrite : bool
@@ -88,8 +91,7 @@ def show_recording(
     if tiles < 1:
         raise ValueError(f"tiles: expected at least 1, got {tiles}")
     refuse_existing(out, overwrite)
-    recording = load_recording(video, frames=frames, tracks=tracks, allow_cut_short=allow_cut_short)
-    scene = _load_scene(recording, labels=labels, arena=arena, crop=crop, small=kind == ".png")
+    recording = load_recording(video, frames=frames, tracks=tracks, fps=fps, allow_cut_short=allow_cut_short)
     start, stop = recording.start_frame, recording.stop_frame
     if kind == ".png":
         shown = np.unique(np.linspace(start, stop - 1, min(tiles, stop - start)).round().astype(int))
@@ -97,6 +99,7 @@ def show_recording(
         if frames is None:
             stop = max(1, int(np.searchsorted(recording.times, SECONDS - 1e-6)))
         shown = np.arange(start, stop)
+    scene = _load_scene(recording, shown, labels=labels, arena=arena, crop=crop, small=kind == ".png")
 
     def _pictures() -> Iterator[np.ndarray]:
         for k, (i, frame) in enumerate(zip(shown, recording.video.iter_frames(shown.tolist()), strict=True)):
@@ -122,7 +125,7 @@ class _Scene:
     arena: Arena | None
     label: xr.DataArray | None  # (time, individual, behavior)
     plan: xr.Dataset | None
-    followed: list[int]  # individuals of the plan who have a crop in any frame: trackers leave many fragments
+    followed: list[int]  # individuals of the plan who have a crop in any frame shown: trackers leave many fragments
 
     def draw(self, i: int, frame: np.ndarray) -> np.ndarray:
         """The picture of frame i: uint8, the same size for all."""
@@ -166,9 +169,15 @@ class _Scene:
 
 
 def _load_scene(
-    recording: Recording, *, labels: str | Path | None, arena: str | Path | None, crop: CropSpec | None, small: bool
+    recording: Recording,
+    shown: np.ndarray,
+    *,
+    labels: str | Path | None,
+    arena: str | Path | None,
+    crop: CropSpec | None,
+    small: bool,
 ) -> _Scene:
-    from .datasets import load_annotations, load_arena, plan_crops, to_dense
+    from .datasets import load_annotations, load_arena, plan_crops, score_whole, to_dense
 
     video = recording.video
     _, height, width, _ = video.shape
@@ -184,11 +193,12 @@ def _load_scene(
         if recording.tracks is None:
             raise ValueError("crops: expected tracks to follow, got none")
         plan = plan_crops(recording.tracks, crop, frame_size=(height, width))
-    part = slice(recording.start_frame, recording.stop_frame)
     label = None
     if labels is not None:
         name = recording.name
         found = load_annotations(labels, recording=name).bind({name: video.edges}).of_recording(name)
+        if not len(found.scored):  # as train takes it
+            found = score_whole(found, recording=name, edges=video.edges)
         # of several scorers: what any of them saw
         label = to_dense(found, recording.times, directed="actor", what=str(labels)).max("scorer")
     return _Scene(
@@ -197,7 +207,7 @@ def _load_scene(
         arena=zones,
         label=label,
         plan=plan,
-        followed=[] if plan is None else np.flatnonzero(plan["valid"].values[part].any(axis=0)).tolist(),
+        followed=[] if plan is None else np.flatnonzero(plan["valid"].values[shown].any(axis=0)).tolist(),
     )
 
 

@@ -11,7 +11,7 @@ from .console import Overwrite, progress_bars, say
 
 
 def show(
-    video: Annotated[Path, typer.Argument(help="A video file.")],
+    video: Annotated[Path, typer.Argument(help="A video file, a folder of images or a TIFF stack.")],
     out: Annotated[Path, typer.Option(help="File to make: .mp4, or .png for a contact sheet.")],
     tracks: Annotated[Path | None, typer.Option(help="A pose file.")] = None,
     labels: Annotated[Path | None, typer.Option(help="A bout table (.csv).")] = None,
@@ -23,9 +23,14 @@ def show(
         float | None, typer.Option(help="Show crops of so many body lengths a side around every animal.")
     ] = None,
     crop_pixels: Annotated[float | None, typer.Option(help="Instead of --crop: side in pixels.")] = None,
+    body: Annotated[
+        str | None,
+        typer.Option(help="TAIL,HEAD: key points whose distance is the body length; of all of them by default."),
+    ] = None,
     up: Annotated[str | None, typer.Option(help="TAIL,HEAD: key points by which crops are turned head up.")] = None,
     smooth: Annotated[float, typer.Option(help="Smooth the path of crops by so many seconds.")] = 0.0,
     tiles: Annotated[int, typer.Option(help="Frames on a sheet.", min=1)] = 12,
+    fps: Annotated[float | None, typer.Option(help="Frames per second of what is no video file.")] = None,
     allow_cut_short: Annotated[bool, typer.Option(help="Use a file that holds fewer frames than it promises.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -43,11 +48,17 @@ def show(
     if size is not None:
         if tracks is None:
             raise ValueError("--crop: expected --tracks to follow, got none")
+        if body is not None and crop_pixels is not None:
+            raise ValueError("--body: expected --crop, got --crop-pixels, which is the same whatever the body length")
         spec = CropSpec(
-            size=size, unit="body_lengths" if crop_pixels is None else "pixels", up=_pair(up), smooth=smooth
+            size=size,
+            unit="body_lengths" if crop_pixels is None else "pixels",
+            body=_pair("--body", body),
+            up=_pair("--up", up),
+            smooth=smooth,
         )
-    elif up is not None or smooth:
-        raise ValueError("--up and --smooth: expected --crop or --crop-pixels, got neither")
+    elif body is not None or up is not None or smooth:
+        raise ValueError("--body, --up and --smooth: expected --crop or --crop-pixels, got neither")
     with progress_bars() as bar:
         path = show_recording(
             video,
@@ -58,6 +69,7 @@ def show(
             frames=_interval(frames),
             crop=spec,
             tiles=tiles,
+            fps=fps,
             allow_cut_short=allow_cut_short,
             overwrite=overwrite,
             progress=bar(video.name),
@@ -65,12 +77,12 @@ def show(
     say(str(path))
 
 
-def _pair(text: str | None) -> tuple[str, str] | None:
+def _pair(option: str, text: str | None) -> tuple[str, str] | None:
     if text is None:
         return None
     names = [name.strip() for name in text.split(",")]
     if len(names) != 2 or not all(names):
-        raise ValueError(f"--up: expected TAIL,HEAD such as tail_base,nose, got {text!r}")
+        raise ValueError(f"{option}: expected TAIL,HEAD such as tail_base,nose, got {text!r}")
     return names[0], names[1]
 
 

@@ -133,6 +133,51 @@ def test_who_is_never_seen_takes_no_room(lab, tmp_path):
     assert cv2.imread(str(tmp_path / "b.png")).shape[:2] == (266 + 24, 360)
 
 
+def test_who_has_no_crop_in_the_frames_shown_takes_no_room(lab, tmp_path):
+    tracks = xr.load_dataset(lab["tracks"], engine="h5netcdf", decode_times=False)
+    tracks["position"][12:, :, :, 0] = np.nan  # known before, but a sheet of two shows 5 and 19 only
+    tracks["position"][:10, :, :, 0] = np.nan
+    tracks.to_netcdf(tmp_path / "t.nc", engine="h5netcdf")
+    spec = CropSpec(size=40, unit="pixels", gaps="invalid")
+    show_recording(lab["video"], tmp_path / "a.png", tracks=tmp_path / "t.nc", crop=spec, frames=(5, 20), tiles=2)
+    height, width = cv2.imread(str(tmp_path / "a.png")).shape[:2]
+    assert (height, width) in ((266 + 24, 2 * (360 + 256) + 6), (2 * (266 + 24) + 6, 360 + 256))
+
+
+def test_images_and_a_body_length_of_choice(lab, tmp_path):
+    video, folder = Video(lab["video"]), tmp_path / "images"
+    folder.mkdir()
+    for i in range(50):
+        cv2.imwrite(str(folder / f"{i}.png"), video[i][..., ::-1])
+    assert "fps" in refused("show", folder, "--out", tmp_path / "a.png")
+    args = ("--frames", "12:13", "--tracks", lab["tracks"], "--crop", 2, "--body", "tail_base,nose")
+    assert run("show", folder, "--fps", 25, *args, "--out", tmp_path / "a.png").exit_code == 0
+    spec = CropSpec(size=2, body=("tail_base", "nose"))
+    show_recording(lab["video"], tmp_path / "b.png", tracks=lab["tracks"], crop=spec, frames=(12, 13))
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "a.png")), cv2.imread(str(tmp_path / "b.png")))
+    both = ("--tracks", lab["tracks"], "--crop-pixels", 40, "--body", "tail_base,nose")
+    assert "--body" in refused("show", lab["video"], *both, "--out", tmp_path / "c.png")
+
+
+def test_labels_without_scored_rows_are_taken_as_scored_from_end_to_end(lab, tmp_path, monkeypatch):
+    said: list[str] = []
+
+    def remember(label):
+        said.extend(describe_labels(label))
+        return describe_labels(label)
+
+    monkeypatch.setattr("behavior_prism.datasets.draw.describe_labels", remember)
+    (tmp_path / "a.csv").write_text("behavior,individual,start_frame,stop_frame\nwalk,mouse1,3,5\n")
+    show_recording(lab["video"], tmp_path / "a.png", labels=tmp_path / "a.csv", frames=(4, 6))
+    assert said == ["mouse1: walk", "mouse1: -"]
+    said.clear()
+    (tmp_path / "b.csv").write_text(
+        "kind,behavior,individual,start_frame,stop_frame\nbout,walk,mouse1,3,5\nscored,walk,mouse1,0,5\n"
+    )
+    show_recording(lab["video"], tmp_path / "b.png", labels=tmp_path / "b.csv", frames=(4, 6))
+    assert said == ["mouse1: walk", "mouse1: not scored"]
+
+
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.7])
 def test_points_are_drawn_where_they_are(scale):
     pose = simulate_recording("fly", seconds=1, size=(100, 100), num_animals=1).tracks.isel(time=3)
