@@ -37,6 +37,7 @@ MODULES = (
     "calms21_json",
     "mabe22",
     "bout_parquet",
+    "sleap_events",
     "boris_project",
     "boris_aggregated",
     "boris_tabular",
