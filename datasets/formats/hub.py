@@ -43,6 +43,7 @@ MODULES = (
     "boris_tabular",
     "boris_binary",
     "caltech_annot",
+    "bento_annot",
 )
 LARGEST = 1 << 40  # each reader has its own bound, some read as a stream
 

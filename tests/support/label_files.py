@@ -26,9 +26,13 @@ def labels_of(values: np.ndarray, individuals=("view",), behaviors=("walk", "rea
     label = xr.DataArray(
         values[None],
         dims=("scorer", "time", "individual", "behavior"),
-        coords={"scorer": [""], "time": np.arange(len(values)) / FPS, "individual": list(individuals[: values.shape[1]]),
-                "behavior": list(behaviors[: values.shape[2]])},
-    )  # fmt: skip
+        coords={
+            "scorer": [""],
+            "time": np.arange(len(values)) / FPS,
+            "individual": list(individuals[: values.shape[1]]),
+            "behavior": list(behaviors[: values.shape[2]]),
+        },
+    )
     return from_dense(label, recording=recording, edges=edges_of(values))
 
 

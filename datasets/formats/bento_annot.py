@@ -1,0 +1,338 @@
+"""Bento ``.annot``: bouts in one block per channel, under a head that states the annotated frames and their rate.
+
+Frames are 1-based and the stop is inclusive. Bento for MATLAB divides both by the rate when it saves, so that a value
+of 1/30 is the first frame at 30 frames per second; other writers leave frames as they are, and Bento for Python writes
+times that end where the next frame begins. Which of the three a file holds is decided by its fractions, by ``Duration``
+(stop - start + 1 frame, or stop - start) and by its last frame; whole numbers that fit frames and seconds are refused
+until ``fps`` says that they are frames. Channels are animals or annotators, the file does not say which: the first is
+taken for the whole view, further ones are individuals by their names, and ``source`` names the channel of every bout.
+``Annotation start/stop frame`` states what was annotated, in every channel that has a block. Layout after a file of
+SimBA's tests and after annkennedy/bento (``saveAnnot.m``, ``annot.py``).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from behavior_prism.datasets.annotations import Annotations
+from behavior_prism.datasets.bout_rows import WHOLE_VIEW
+from behavior_prism.datasets.ethogram import Behavior, Ethogram
+from behavior_prism.datasets.match_report import MatchReport
+
+from .frame_matrix import tell_states
+from .frame_rows import LAST_FRAME, frame_table, merged, spans_of, with_holes
+from .guarded import read_text
+from .label_format import LabelFormat, Reading, Sample, Writing
+from .video_names import video_recording
+
+FORMAT = LabelFormat(
+    name="bento",
+    title="Bento (.annot)",
+    suffixes=(".annot",),
+    base=1,
+    end="inclusive",
+    unit="frames",
+    unlabelled="absent between the first and last annotated frame that the head states",
+    evidence="real files",
+    writes=True,
+)
+HEADER = "Bento annotation file"
+FIRST_CHANNEL = "Ch1"
+_CHANNEL = re.compile(r"(.+?)-{3,}")
+_CLOSE = 0.05  # of a frame; values have 12 digits
+Unit = Literal["frames", "inclusive seconds", "exclusive seconds"]
+
+
+@dataclass
+class _Row:
+    line: int
+    channel: str
+    behavior: str
+    start: float
+    stop: float
+    duration: float | None
+
+
+@dataclass
+class _File:
+    movies: str = ""
+    rate: float | None = None
+    first: tuple[str, float] | None = None
+    last: tuple[str, float] | None = None
+    listed: list[str] = field(default_factory=list)
+    behaviors: list[str] = field(default_factory=list)
+    blocks: list[str] = field(default_factory=list)
+    rows: list[_Row] = field(default_factory=list)
+
+
+def recognise(sample: Sample) -> bool:
+    """The first line says it."""
+    return bool(sample.lines) and sample.lines[0].strip().lower().startswith(HEADER.lower())
+
+
+def read(reading: Reading) -> Annotations:
+    """Every channel as an individual, in frames."""
+    path, report = reading.path, reading.report
+    file = _parse(path)
+    if file.rate and reading.fps and not math.isclose(file.rate, reading.fps, rel_tol=1e-3):
+        report.note(f"the file says {file.rate:g} frames per second, not {reading.fps:g}; its own rate was used")
+    rate = file.rate or reading.fps
+    unit = _unit(file, rate, reading)
+    if file.rows:
+        report.note(f"start and stop taken for {unit}")
+    bouts = []
+    for row in file.rows:
+        start, stop = _frames(row, unit, rate, path)
+        who = {"individual": _individual(row.channel, file), "behavior": row.behavior, "source": row.channel}
+        bouts.append({**who, "start_frame": start, "stop_frame": stop})
+    scored = []
+    if span := _annotated(file, unit, rate, max((r["stop_frame"] for r in bouts), default=0), reading):
+        scored = [{"individual": _individual(c, file), "behavior": "", "start_frame": span[0], "stop_frame": span[1]}
+                  for c in file.blocks]  # fmt: skip
+    if silent := [c for c in file.listed if c not in file.blocks]:
+        report.note(f"channels without a block were not scored: {', '.join(silent)}")
+    if len(file.blocks) > 1:
+        report.note(f"channels {', '.join(file.blocks)}: {file.blocks[0]} stands for the whole view")
+    bouts, scored = with_holes(bouts, scored, reading.unscored)
+    known = [b for b in file.behaviors if b not in reading.unscored]
+    common = {"recording": _recording(file.movies, reading)}
+    return Annotations(
+        bouts=frame_table(bouts).assign(**common), scored=frame_table(scored).assign(**common),
+        ethogram=Ethogram(Behavior(name=b) for b in known),
+    )  # fmt: skip
+
+
+def _individual(channel: str, file: _File) -> str:
+    return WHOLE_VIEW if channel == file.blocks[0] else channel
+
+
+def _unit(file: _File, rate: float | None, reading: Reading) -> Unit:
+    """What the numbers are, told by all rows together."""
+    numbers = [v for r in file.rows for v in (r.start, r.stop)]
+    extra = {round(r.duration - (r.stop - r.start), 6) for r in file.rows if r.duration is not None}
+    fractions = any(v != int(v) for v in numbers)
+    if fractions and rate is None:
+        raise ValueError(f"{reading.path}: times in seconds without 'Annotation framerate'; give fps")
+    if rate and extra and all(abs(e * rate - 1) < _CLOSE for e in extra) and (fractions or rate != 1):
+        return "inclusive seconds"
+    if fractions:
+        if extra and all(abs(e * rate) < _CLOSE for e in extra):
+            return "exclusive seconds"
+        if not extra:
+            reading.report.note("no durations, so that the stop is taken for the last frame of its bout")
+            return "inclusive seconds"
+        raise ValueError(f"{reading.path}: expected durations of stop - start or one frame more, got others")
+    beyond = bool(numbers and rate and file.last and max(numbers) * rate > file.last[1] * 1.001 + rate)
+    if extra == {1.0} or beyond or not numbers:
+        return "frames"
+    if reading.fps:
+        reading.report.note("whole numbers that could be frames or seconds were taken for frames, as fps was given")
+        return "frames"
+    raise ValueError(f"{reading.path}: whole numbers that could be frames or seconds; if they are frames, give fps")
+
+
+def _frames(row: _Row, unit: Unit, rate: float | None, path: Path) -> tuple[int, int]:
+    """Half-open 0-based frames of a row."""
+    start, stop = row.start, row.stop
+    if unit != "frames":
+        start, stop = start * (rate or 1), stop * (rate or 1)
+    if unit == "inclusive seconds" and max(abs(v - round(v)) for v in (start, stop)) > _CLOSE:
+        raise ValueError(
+            f"{path}, line {row.line}: expected multiples of 1/{rate:g} s, got {row.start:g} and {row.stop:g}"
+        )
+    first, last = round(start), round(stop)
+    if unit == "exclusive seconds":
+        return first, max(last, first + 1)
+    if first < 1:
+        raise ValueError(f"{path}, line {row.line}: expected frames from 1 on, got {first}")
+    return first - 1, last
+
+
+def _annotated(file: _File, unit: Unit, rate: float | None, last_bout: int, reading: Reading) -> tuple[int, int] | None:
+    """Half-open frames that the head states as annotated."""
+    if file.first is None or file.last is None:
+        reading.report.note("the head does not state what was annotated, so that nothing counts as scored")
+        return None
+    (word, first), (_, last) = file.first, file.last
+    in_seconds = word == "time" and (first != int(first) or last != int(last) or first == 0)
+    if word == "time" and not in_seconds and unit != "frames" and last < last_bout:
+        in_seconds = True
+    if in_seconds and rate is None:
+        raise ValueError(f"{reading.path}: 'Annotation stop time' in seconds without a frame rate; give fps")
+    if in_seconds and rate:
+        first, last = first * rate, last * rate
+    start = max(round(first) - (1 if round(first) else 0), 0)
+    stop = round(last)
+    if not start < stop <= LAST_FRAME:
+        raise ValueError(f"{reading.path}: expected an annotation that starts before it stops, got {first:g}, {last:g}")
+    if last_bout > stop:
+        reading.report.note(f"bouts reach past the last annotated frame ({stop})")
+    return start, stop
+
+
+def _parse(path: Path) -> _File:
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    if not lines or not lines[0].lower().startswith(HEADER.lower()):
+        raise ValueError(f"{path}, line 1: expected {HEADER!r}")
+    first = next((k for k, line in enumerate(lines) if _CHANNEL.fullmatch(line)), len(lines))
+    file = _File()
+    _parse_head(lines[1:first], file, path)
+    behavior = ""
+    for number, text in enumerate(lines[first:], first + 1):
+        where = f"{path}, line {number}"
+        if head := _CHANNEL.fullmatch(text):
+            if head[1] in file.blocks:
+                raise ValueError(f"{where}: channel {head[1]!r} stands twice")
+            file.blocks.append(head[1])
+            behavior = ""
+        elif text.startswith(">"):
+            behavior = text[1:].strip()
+            if not behavior:
+                raise ValueError(f"{where}: expected the name of a behaviour")
+            file.behaviors += [behavior] if behavior not in file.behaviors else []
+        elif text and not behavior:
+            raise ValueError(f"{where}: expected a behaviour ('>name') before it, got {text[:40]!r}")
+        elif text and not text.lower().startswith("start"):
+            file.rows.append(_row(text, where, file.blocks[-1], behavior))
+    return file
+
+
+def _parse_head(lines: list[str], file: _File, path: Path) -> None:
+    part = ""
+    for number, text in enumerate(lines, 2):
+        low, where = text.lower(), f"{path}, line {number}"
+        if not text:
+            part = ""
+        elif low.startswith("movie file"):
+            file.movies = text.partition(":")[2].strip()
+            part = "" if file.movies else "movies"
+        elif low.startswith("annotation ") and ":" in text:
+            _stated(file, low, where)
+        elif low.startswith("list of "):
+            part = "channels" if "channel" in low else "behaviors"
+        elif part == "movies":
+            file.movies = f"{file.movies} {text}".strip()
+        elif part:
+            names = file.listed if part == "channels" else file.behaviors
+            names += [text] if text not in names else []
+        elif not low.startswith(("stimulus name", "start date time")):
+            raise ValueError(f"{where}: expected the head of a Bento file, got {text[:40]!r}")
+
+
+def _recording(movies: str, reading: Reading) -> str:
+    """Several movies show one recording from several sides; their names may hold spaces."""
+    names = [video_recording(m, reading.recordings) for m in re.split(r"(?<=\.[A-Za-z0-9]{3})\s+", movies) if m.strip()]
+    at_hand = [n for n in (movies, *names) if n in reading.recordings]
+    if at_hand or not names:
+        return at_hand[0] if at_hand else ""
+    own = video_recording(reading.path.stem)
+    if own in reading.recordings:
+        reading.report.note(f"the file is of the movie {names[0]!r}; it was taken for {own!r} by its own name")
+        return own
+    if len(names) > 1:
+        reading.report.note(f"the file is of the movies {', '.join(names)}; the first one names the recording")
+    return names[0]
+
+
+def _stated(file: _File, low: str, where: str) -> None:
+    key, _, value = low.partition(":")
+    if found := re.fullmatch(r"annotation (start|stop) (frame|time)", key.strip()):
+        number = _number(value, where)
+        setattr(file, "first" if found[1] == "start" else "last", (found[2], number))
+    elif key.strip() == "annotation framerate":
+        file.rate = _number(value, where)
+        if not 0 < file.rate <= 1e6:
+            raise ValueError(f"{where}: expected a frame rate, got {value.strip()[:40]!r}")
+
+
+def _row(text: str, where: str, channel: str, behavior: str) -> _Row:
+    cells = text.split()
+    if len(cells) not in (2, 3):
+        raise ValueError(f"{where}: expected start, stop and duration, got {text[:40]!r}")
+    start, stop, *duration = (_number(c, where) for c in cells)
+    if stop < start:
+        raise ValueError(f"{where}: expected start <= stop, got {start:g} and {stop:g}")
+    return _Row(int(where.rsplit(" ", 1)[1]), channel, behavior, start, stop, *(duration or [None]))
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        number = float(text) if re.fullmatch(r"\s*[0-9.]+(e[+-]?\d+)?\s*", text, re.IGNORECASE) else math.nan
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= LAST_FRAME:
+        raise ValueError(f"{where}: expected a number from 0 on, got {text.strip()[:40]!r}")
+    return number
+
+
+def write(annotations: Annotations, writing: Writing) -> None:
+    """One channel per individual and scorer, in seconds of the kind that Bento for MATLAB writes."""
+    report, rate = writing.report, writing.rate(annotations)
+    num_frames = writing.num_frames(annotations)
+    tell_states(annotations, report)
+    columns = ["individual", "target", "scorer"]
+    rows = pd.concat([annotations.bouts[columns], annotations.scored[columns]]).drop_duplicates()
+    groups = sorted(rows.itertuples(index=False, name=None), key=lambda g: (g[0] != WHOLE_VIEW, *g))
+    channels: dict[str, tuple[str, ...]] = {}
+    if wrong := [b for b in annotations.behaviors if _CHANNEL.fullmatch(b) or b.startswith(">")]:
+        raise ValueError(f"{writing.name}: a Bento file cannot hold the name {wrong[0]!r}; rename the behaviour")
+    if groups and groups[0][0] != WHOLE_VIEW:
+        report.lose(f"that no row is of the whole view: the first channel is read as that, it is of {groups[0][0]!r}")
+    for group in groups:
+        channel = _channel(group, channels, report)
+        channels[channel] = group
+    span = _whole_span(annotations, groups, num_frames, report)
+    recording = annotations.recordings[0] if annotations.recordings else ""
+    out = [HEADER, f"Movie file(s):  {recording}", "", "Stimulus name: ", f"Annotation start frame: {span[0] + 1}",
+           f"Annotation stop frame: {span[1]}", f"Annotation framerate: {rate:.9g}", "", "List of channels:",
+           *channels, "", "List of annotations:", *annotations.behaviors, ""]  # fmt: skip
+    for channel, group in channels.items():
+        out.append(f"{channel}----------")
+        own = annotations.bouts[(annotations.bouts[columns] == list(group)).all(axis=1)]
+        for behavior in annotations.behaviors:
+            spans = spans_of(own[own["behavior"] == behavior])
+            if spans:
+                out += [f">{behavior}", "Start\t Stop\t Duration "]
+                out += [f"{(a + 1) / rate:.12g}\t{b / rate:.12g}\t{(b - a) / rate:.12g}" for a, b in sorted(spans)] + [
+                    ""
+                ]
+        out.append("")
+    writing.path.write_text("\n".join(out) + "\n", encoding="utf-8", newline="\n")
+
+
+def _channel(group: tuple[str, ...], taken: dict[str, tuple[str, ...]], report: MatchReport) -> str:
+    individual, target, scorer = group
+    name = FIRST_CHANNEL if individual == WHOLE_VIEW else individual
+    if target or scorer or name in taken:
+        name = "_".join(part for part in (name, target, scorer) if part)
+        report.lose(f"individual, target and scorer of {group}, written as channel {name!r}")
+    plain = re.sub(r"\W", "_", name)  # MATLAB makes a field of it
+    while plain in taken:
+        plain += "_"
+    if plain != name:
+        report.lose(f"the name of {name!r}, written as channel {plain!r}")
+    return plain
+
+
+def _whole_span(
+    annotations: Annotations, groups: list[tuple[str, ...]], num_frames: int, report: MatchReport
+) -> tuple[int, int]:
+    """The frames that the head calls annotated: those that were scored, if they are one span for every behaviour."""
+    scored = annotations.scored
+    spans = set()
+    for group in groups:
+        own = scored[(scored[["individual", "target", "scorer"]] == list(group)).all(axis=1)]
+        for behavior in annotations.behaviors:
+            spans.add(tuple(merged(spans_of(own[own["behavior"].isin(["", behavior])]))))
+    if len(spans) == 1 and len(only := next(iter(spans))) == 1:
+        return only[0]
+    ends = [f for some in spans for span in some for f in span]
+    span = (min(ends), max(ends)) if ends else (0, max(num_frames, 1))
+    report.lose("which frames and behaviours were scored: the file states one span of frames for everything")
+    return span
