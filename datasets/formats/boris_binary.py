@@ -82,7 +82,9 @@ def read(reading: Reading) -> Annotations:
     if not _is_regular(times):
         raise ValueError(f"{path}: expected times at a fixed step")
     names = [n.strip() for n in header.names[1:]]
-    columns = {name: sum(cells_of[:, k] for k, n in enumerate(names) if n == name) for name in dict.fromkeys(names)}
+    columns = {
+        name: cells_of[:, [k for k, n in enumerate(names) if n == name]].sum(axis=1) for name in dict.fromkeys(names)
+    }
     if len(columns) < len(names):
         reading.report.note("columns of one name (BORIS writes one per modifier) were joined")
     recording, individual = _whose(reading)
@@ -155,15 +157,16 @@ def write(annotations: Annotations, writing: Writing) -> None:
     column = {name: k for k, name in enumerate(annotations.behaviors)}
     cells = np.zeros((count + 1, len(column)), dtype=np.int32)
     points, beyond = annotations.ethogram.points, 0
-    for row in annotations.bouts.itertuples():
-        if row.behavior in points:
-            k = math.floor((row.start - begin) / step + 1e-6)
+    bouts = annotations.bouts
+    for behavior, start, stop in zip(bouts["behavior"].tolist(), bouts["start"], bouts["stop"], strict=True):
+        if behavior in points:
+            k = math.floor((start - begin) / step + 1e-6)
             if 0 <= k <= count:
-                cells[k, column[row.behavior]] += 1
+                cells[k, column[behavior]] += 1
             beyond += not 0 <= k <= count
             continue
-        a, b = (round((t - begin) / step) for t in (row.start, row.stop))
-        cells[max(0, a) : max(0, min(max(b, a + 1), count)), column[row.behavior]] = 1
+        a, b = (round((t - begin) / step) for t in (start, stop))
+        cells[max(0, a) : max(0, min(max(b, a + 1), count)), column[behavior]] = 1
         beyond += a < 0 or b > count
     if beyond:
         writing.report.lose(f"{beyond} bouts beyond what was scored, in whole or in part")

@@ -99,6 +99,10 @@ def annotations_of(observations: Sequence[Observation], ethogram: Ethogram, read
     report, points = reading.report, ethogram.points
     chosen = [_recordings_of(o, reading) for o in observations]
     shared = Counter(names[0] for names in chosen)
+    for name in shared:
+        paths = {o.media[0][0] for o, names in zip(observations, chosen, strict=True) if names[0] == name and o.media}
+        if len(paths) > 1:
+            report.note(f"{', '.join(sorted(paths)[:4])} have one name, {name}, and count as one recording")
     if any(shared[names[0]] > 1 and not o.scorer for o, names in zip(observations, chosen, strict=True)):
         report.note("several observations of one recording: the scorer of each is named as the observation")
     bouts: list[dict[str, Any]] = []
@@ -119,7 +123,7 @@ def annotations_of(observations: Sequence[Observation], ethogram: Ethogram, read
         looked = [
             {**row, "start": a, "stop": b}
             for row in _scored_rows(observation)
-            for a, b in minus([(row["start"], row["stop"])], holes.get((row["individual"], row["target"]), []))
+            for a, b in _without((row["start"], row["stop"]), holes.get((row["individual"], row["target"]), []))
             if row["behavior"] not in reading.unscored
         ]
         bouts += [{**row, **common} for part in rows for row in _on_files(part, observation, names)]
@@ -133,6 +137,11 @@ def annotations_of(observations: Sequence[Observation], ethogram: Ethogram, read
         )
     kept = ethogram.only(b for b in ethogram.names if b not in reading.unscored)
     return Annotations(bouts=_table(bouts, notes=True), scored=_table(scored), ethogram=kept)
+
+
+def _without(span: tuple[float, float], holes: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """``minus`` is written for frames and does the same with seconds."""
+    return minus([span], holes)  # type: ignore[list-item, arg-type, return-value]
 
 
 def _scored_rows(observation: Observation) -> list[dict[str, Any]]:

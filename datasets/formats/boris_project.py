@@ -152,8 +152,8 @@ def _media(fields: dict[str, Any], name: str, where: str, reading: Reading) -> l
     out = []
     for path in used[first]:
         length = lengths.get(path)
-        known = length is not None and seconds_of(length, f"{where}, length of {path}") > 0
-        out.append((path, float(length) if known else None))
+        known = 0.0 if length is None else seconds_of(length, f"{where}, length of {path}")
+        out.append((path, known if known > 0 else None))
     return out
 
 

@@ -126,9 +126,9 @@ def _observation(
         length = round(max([0.0, *(r["stop"] for r in rows), *(stop for *_, stop in looked)]), DIGITS)
         writing.report.note(f"{recording}: the length of the video is not known, it is taken to end with the last row")
     try:
-        fps = writing.rate(annotations.select(recording=key[0])) if key[0] in annotations.recordings else 0.0
+        fps = writing.rate(annotations.with_rows(bouts, scored))
     except ValueError:
-        fps = writing.fps or 0.0
+        fps = 0.0
     interval = (0.0, length)
     intervals = {(start, stop) for *_, start, stop in looked}
     if len(intervals) == 1:

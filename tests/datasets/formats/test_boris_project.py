@@ -144,6 +144,8 @@ def test_two_observations_of_one_video_are_two_scorers(read):
     assert read(content).scorers == ("again", "obs")
     other["independent_variables"] = {"Observer": "Ann"}
     assert read(content).scorers == ("Ann", "obs")
+    other["file"] = {"1": ["other films/m1.mp4"]}
+    assert any("have one name, m1, and count as one recording" in note for note in read(content).report.notes)
 
 
 def test_unscored_behaviours_cut_holes(read):
