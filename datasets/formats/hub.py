@@ -44,6 +44,7 @@ MODULES = (
     "boris_binary",
     "caltech_annot",
     "bento_annot",
+    "onehot",
 )
 LARGEST = 1 << 40  # each reader has its own bound, some read as a stream
 
