@@ -141,8 +141,8 @@ def _times_and_name(video: str | Path | _Timed) -> tuple[np.ndarray, str | None]
 
         video = Video(video)
     shown = getattr(video, "path", None)
-    one = shown is not None and len(getattr(video, "paths", ())) < 2  # a session of several files has no one name
-    return np.asarray(video.times), Path(shown).name if one else None
+    several = len(getattr(video, "paths", ())) > 1  # a session of several files has no one name
+    return np.asarray(video.times), None if shown is None or several else Path(shown).name
 
 
 def _read(path: Path, video_name: str | None) -> xr.Dataset:
