@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from .bout_rows import BOUT_COLUMNS, NOTE_COLUMNS, WHOLE_VIEW, tidy_table
+from .bout_rows import BOUT_COLUMNS, WHOLE_VIEW, tidy_table
 from .ethogram import Ethogram
 
 if TYPE_CHECKING:
@@ -263,8 +263,10 @@ def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
     if not filled:
         return tables[0]
     joined = pd.concat(filled, ignore_index=True)
-    for column in set(joined.columns) & set(NOTE_COLUMNS):
-        joined[column] = joined[column].fillna("")
+    for column in joined.columns.difference(list(BOUT_COLUMNS)):
+        texts = [t[column] for t in filled if column in t]
+        if all(pd.api.types.is_string_dtype(text) for text in texts):
+            joined[column] = joined[column].fillna("")  # a note that only some of the tables have
     return joined
 
 

@@ -112,7 +112,7 @@ def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
 
 
 def read_json(path: Path, *, max_bytes: int = MAX_BYTES, nan: bool = False) -> Any:
-    """Content of a JSON file; NaN and Infinity, which JSON does not know, are refused.
+    """Content of a JSON file; NaN, Infinity and a key that stands twice are refused.
 
     Parameters
     ----------
@@ -133,8 +133,16 @@ def read_json(path: Path, *, max_bytes: int = MAX_BYTES, nan: bool = False) -> A
             return None
         raise ValueError(f"{path}: expected numbers, got {word}")
 
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in found if names.count(name) > 1)
+            raise ValueError(f"{path}: expected every key once, got {twice[:80]!r} {names.count(twice)} times")
+        return found
+
     try:
-        return json.loads(read_text(path, max_bytes=max_bytes), parse_constant=refuse)
+        return json.loads(read_text(path, max_bytes=max_bytes), parse_constant=refuse, object_pairs_hook=once)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
     except RecursionError:

@@ -13,6 +13,7 @@ from behavior_prism.datasets import (
     Annotations,
     annotations_from_intervals,
     any_individual,
+    concat_annotations,
     empty_table,
     from_dense,
     load_annotations,
@@ -325,3 +326,19 @@ def test_existing_file_is_kept(tmp_path):
     assert path.read_text() == "mine"
     save_annotations(a, path, overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_notes_that_only_some_tables_have_are_empty_text():
+    a = annotations_from_intervals([(0, 2, "walk")], behaviors=["walk"], num_frames=9, fps=3, scorer="ann")
+    b = a.with_rows(a.bouts.assign(scorer="bob", observation="o1", score=0.5), a.scored.assign(scorer="bob"))
+    joined = concat_annotations([a, b]).bouts
+    assert joined["observation"].tolist() == ["", "o1"]
+    assert np.isnan(joined["score"][0]) and joined["score"][1] == 0.5
+
+
+def test_everything_scored_does_not_grow_when_others_join():
+    a = annotations_from_intervals([(0, 2, "walk")], behaviors=["walk"], num_frames=4, fps=1, scorer="ann")
+    b = annotations_from_intervals([(0, 2, "rear")], behaviors=["rear"], num_frames=4, fps=1, scorer="bob")
+    dense = to_dense(concat_annotations([a, b]), np.arange(4))
+    assert dense.sel(scorer="ann", behavior="rear").squeeze().values.tolist() == [-1] * 4
+    assert dense.sel(scorer="ann", behavior="walk").squeeze().values.tolist() == [1, 1, 0, 0]
