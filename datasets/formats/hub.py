@@ -38,6 +38,7 @@ MODULES = (
     "mabe22",
     "bout_parquet",
     "sleap_events",
+    "nwb_ethogram",
     "boris_project",
     "boris_aggregated",
     "boris_tabular",
@@ -45,6 +46,7 @@ MODULES = (
     "caltech_annot",
     "bento_annot",
     "onehot",
+    "feral_json",
 )
 LARGEST = 1 << 40  # each reader has its own bound, some read as a stream
 
@@ -176,7 +178,7 @@ def load_annotations(
     names = (name,) if name else tuple(edges)
     read = module.read(Reading(path=path, recordings=names, unscored=tuple(unscored), fps=fps, report=report))
     one = name or ("" if edges and isinstance(recording, Mapping) else "".join(edges))
-    only = one or recording_name(path)
+    only = one or _recording_of(path, module.FORMAT)
     bouts, scored = (_named(t, only) for t in (read.bouts, read.scored))
     ethogram = read.ethogram
     if behaviors is not None:
@@ -201,6 +203,14 @@ def load_annotations(
     return annotations
 
 
+def _recording_of(path: Path, stated: LabelFormat) -> str:
+    """The file's name without the ending of its format."""
+    for suffix in sorted(stated.suffixes, key=len, reverse=True):
+        if path.name.lower().endswith(suffix) and len(path.name) > len(suffix):
+            return path.name[: -len(suffix)]
+    return recording_name(path)
+
+
 def _named(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table.assign(recording=table["recording"].where(table["recording"] != "", name))
 
@@ -214,6 +224,7 @@ def save_annotations(
     recording: Any = None,
     fps: float | None = None,
     onto: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> MatchReport:
     """Write labels in any format that can be written.
 
@@ -233,6 +244,9 @@ def save_annotations(
         Frames per second, where no recording is given.
     onto : str or pathlib.Path, optional
         An existing file to whose content the labels are added, for the formats that are additions.
+    options : mapping of str to object, optional
+        Facts that only this format asks for (``session_start_time`` and more of an NWB file); the format's ``options``
+        are their names.
 
     Returns
     -------
@@ -251,6 +265,7 @@ def save_annotations(
     stated: LabelFormat = module.FORMAT
     if not stated.writes:
         raise ValueError(f"{path}: {stated.title} can be read, not written")
+    options = _known_options(options or {}, stated, path)
     edges = {} if recording is None else timelines(recording)
     if edges:
         annotations = bind_annotations(annotations, {n: e for n, e in edges.items() if n in annotations.recordings})
@@ -290,7 +305,9 @@ def save_annotations(
         try:
             module.write(
                 part,
-                Writing(path=temporary, name=target.name, edges=edges, fps=fps, onto=given, report=report),
+                Writing(
+                    path=temporary, name=target.name, edges=edges, fps=fps, onto=given, options=options, report=report
+                ),
             )
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
@@ -298,6 +315,12 @@ def save_annotations(
         finally:
             temporary.unlink(missing_ok=True)
     return report
+
+
+def _known_options(options: Mapping[str, Any], stated: LabelFormat, path: Path) -> dict[str, Any]:
+    if unknown := sorted(set(options) - set(stated.options)):
+        raise ValueError(f"{path}: unknown option {unknown[0]!r}, {stated.title} takes {list(stated.options)}")
+    return dict(options)
 
 
 def _module_by_ending(path: Path) -> ModuleType:
