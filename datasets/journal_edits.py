@@ -110,7 +110,8 @@ class JournalEdits:
                     for name in pair:  # the unit that is not mentioned would say something else than the new one
                         fields.setdefault(name, row[name] if set(given) & set(pair) else None)
                 fields |= _ends(*(fields[name] for name in ENDS))
-            self._check_kind(fields.get("behavior", row["behavior"]), {**row, **fields})
+            changed = {**row, **fields}
+            self._check_kind(changed["behavior"], changed)
             self.append("change", {"bout": bout, "set": _plain(fields)})
 
     # what was scored

@@ -15,7 +15,7 @@ import pandas as pd
 
 from .annotations import Annotations
 from .bout_rows import empty_table
-from .ethogram import Behavior, Ethogram, behavior_id
+from .ethogram import Behavior, Ethogram, Kind, behavior_id
 from .journal_operations import ENDS, NAMES, ROWS_PER_LINE, Row, is_point, table_of
 from .journal_replay import State
 from .journal_scored import Interval
@@ -108,7 +108,7 @@ def annotations_of(state: State, *, ids: bool = False) -> Annotations:
 
 def _variant(known: dict[str, Behavior], odd: dict[str, Behavior], root: str) -> Behavior:
     if root not in odd:
-        kind = "state" if known[root].kind == "point" else "point"
+        kind: Kind = "state" if known[root].kind == "point" else "point"
         names = {b.name for b in (*known.values(), *odd.values())}
         name = f"{known[root].name} ({kind})"
         while name in names:
@@ -130,7 +130,7 @@ def _scored(state: State, names: Mapping[str, str]) -> pd.DataFrame:
             sets = [("", sets[0][1])]
         for behavior, intervals in sorted(sets):
             for low, high, low_seconds, high_seconds in intervals:
-                row = dict(zip(("recording", "individual", "target", "scorer"), who, strict=True))
+                row: Row = dict(zip(("recording", "individual", "target", "scorer"), who, strict=True))
                 row["behavior"] = names.get(behavior, "")
                 row |= dict(zip(ENDS, (low, high, low_seconds, high_seconds), strict=True))
                 if not in_frames:

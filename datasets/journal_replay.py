@@ -233,7 +233,7 @@ class State:
                 self.scored[key] = without_interval(self.scored[key], interval)
             if self.scored.get(twin):
                 if interval[2] is not None and interval[3] is not None:  # frames whose seconds are known too
-                    self.scored[twin] = without_interval(self.scored[twin], (*interval[2:], None, None))
+                    self.scored[twin] = without_interval(self.scored[twin], (interval[2], interval[3], None, None))
                 else:
                     unit = "frames" if key[5] else "seconds"
                     self.tell(
@@ -352,7 +352,7 @@ def from_plain(values: dict[str, Any]) -> State:
     state.ghosts = {k: (who, row) for k, who, row in values["ghosts"]}
     state.removed = set(values["removed"])
     for *key, intervals in values["scored"]:
-        state.scored[tuple(key)] = [tuple(i) for i in intervals]  # type: ignore[index]
+        state.scored[tuple(key)] = [tuple(i) for i in intervals]
     state.behaviors, state.undone_behaviors = dict(values["behaviors"]), dict(values["undone_behaviors"])
     state.alias, state.exclusive = dict(values["alias"]), values["exclusive"]
     state.stacks = {writer: UndoStack(*both) for writer, both in values["stacks"].items()}
