@@ -47,6 +47,7 @@ MODULES = (
     "bento_annot",
     "onehot",
     "feral_json",
+    "simba",
 )
 LARGEST = 1 << 40  # each reader has its own bound, some read as a stream
 
