@@ -6,7 +6,7 @@ whether anything at all is present at a frame does not change by it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -133,8 +133,9 @@ def find_exclusive_conflicts(annotations: Annotations) -> pd.DataFrame:
         pieces, inside = covered([(key[w], start[w], stop[w]) for w in whose])
         both = np.flatnonzero(np.sum(inside, axis=0) > 1)
         shown = np.stack(inside, axis=1)[both]
+        together: Any = [tuple(n for n, here in zip(group, row, strict=True) if here) for row in shown]
         told = names.iloc[pieces[0][both]].assign(
-            behaviors=[tuple(n for n, here in zip(group, row, strict=True) if here) for row in shown],
+            behaviors=together,
             **{first: pieces[1][both], last: pieces[2][both]},
         )
         found.append(told)

@@ -26,7 +26,7 @@ FRAME_COLUMNS, SECOND_COLUMNS = ("start_frame", "stop_frame"), ("start", "stop")
 WHOLE_VIEW = "view"
 
 
-def empty_table(**columns: Sequence[Any]) -> pd.DataFrame:
+def empty_table(**columns: Sequence[Any] | np.ndarray) -> pd.DataFrame:
     """A table with every column of a bout and no rows, or with rows where values are given.
 
     Parameters

@@ -102,13 +102,13 @@ def to_dense(
         starts, stops = table["start_frame"].tolist(), table["stop_frame"].tolist()
         each = zip(table["scorer"].tolist(), names, behaviors, starts, stops, strict=True)
         for scorer, individual, behavior, start, stop in each:
-            slab, row = slab_of.get(scorer), row_of.get(individual)
-            if slab is None or row is None:
+            slab, line = slab_of.get(scorer), row_of.get(individual)
+            if slab is None or line is None:
                 continue
             if behavior == "":
-                label[slab, row, :, start:stop] = value
+                label[slab, line, :, start:stop] = value
             else:
-                label[slab, row, column_of[behavior], start : max(stop, start + 1)] = value
+                label[slab, line, column_of[behavior], start : max(stop, start + 1)] = value
     label = label.transpose(0, 3, 1, 2)
     return xr.DataArray(
         label,

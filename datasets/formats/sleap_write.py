@@ -125,7 +125,7 @@ def _say_lost(annotations: Annotations, writing: Writing) -> None:
         report.lose("individuals without a name become the whole view")
     further = [c for c in bouts if c not in (*BOUT_COLUMNS, *OWN)]
     if dull := [c for c in further if not pd.api.types.is_string_dtype(bouts[c])]:
-        report.lose(f"columns that are no text: {', '.join(dull)}")
+        report.lose(f"columns that are no text: {', '.join(map(str, dull))}")
     if "score" in bouts and (bouts["score"].notna() & (bouts.get("predicted", False) != True)).any():  # noqa: E712
         report.lose("scores of rows that are not marked as predicted")
 

@@ -69,7 +69,11 @@ def test_a_video_without_labels_has_nothing(demo_folder):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("a,b\n1,2\n", "a bout table needs 'behavior'"), ("\x00\x01", "Labels cannot be shown"), ("", "the file is empty")],
+    [
+        ("a,b\n1,2\n", "a bout table needs 'behavior'"),
+        ("\x00\x01", "Labels cannot be shown"),
+        ("", "the file is empty"),
+    ],
 )
 def test_labels_that_cannot_be_read_are_a_note(demo_folder, store, content, said):
     (demo_folder / "recordings" / "a.bouts.csv").write_text(content)
