@@ -48,6 +48,9 @@ MODULES = (
     "onehot",
     "feral_json",
     "simba",
+    "seconds_csv",
+    "dlcanalyzer_csv",
+    "via_csv",
 )
 LARGEST = 1 << 40  # each reader has its own bound, some read as a stream
 
