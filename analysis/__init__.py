@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     )
     from .embedding import compute_embedding, plot_embedding
     from .ethogram import behavior_colors, plot_ethogram
-    from .extraction import check_grid, extract_features, feature_spec
+    from .extraction import (
+        begin_store,
+        check_grid,
+        extract_features,
+        feature_spec,
+        finish_store,
+        plan_features,
+    )
+    from .feature_shards import damaged_shards
     from .kappa import cohen_kappa, fleiss_kappa
     from .label_plot import label_summary, plot_labels
     from .metrics import evaluate_predictions
@@ -39,8 +47,9 @@ if TYPE_CHECKING:
         trained_on,
     )
     from .probe import LinearProbe, check_probe_place, load_probe, save_probe
+    from .provenance import export_netcdf
     from .report import Section, write_report
-    from .store import open_features, read_attrs
+    from .store import open_features, open_unfinished, read_attrs, settings_key, store_path
 
 _HOME_OF = {
     "AgreementReport": "agreement",
@@ -61,9 +70,13 @@ _HOME_OF = {
     "plot_embedding": "embedding",
     "behavior_colors": "ethogram",
     "plot_ethogram": "ethogram",
+    "begin_store": "extraction",
     "check_grid": "extraction",
     "extract_features": "extraction",
     "feature_spec": "extraction",
+    "finish_store": "extraction",
+    "plan_features": "extraction",
+    "damaged_shards": "feature_shards",
     "label_summary": "label_plot",
     "plot_labels": "label_plot",
     "cohen_kappa": "kappa",
@@ -80,9 +93,13 @@ _HOME_OF = {
     "check_probe_place": "probe",
     "load_probe": "probe",
     "save_probe": "probe",
+    "export_netcdf": "provenance",
     "Section": "report",
     "write_report": "report",
     "open_features": "store",
+    "open_unfinished": "store",
+    "settings_key": "store",
+    "store_path": "store",
     "read_attrs": "store",
 }
 
@@ -94,6 +111,7 @@ __all__ = [
     "agreement_report",
     "agreement_table",
     "banos_scores",
+    "begin_store",
     "behavior_colors",
     "check_grid",
     "check_predictions_place",
@@ -102,18 +120,23 @@ __all__ = [
     "compute_embedding",
     "consensus",
     "cross_validate_by_recording",
+    "damaged_shards",
     "design_matrix",
     "evaluate_predictions",
+    "export_netcdf",
     "extract_features",
     "feature_spec",
-    "label_summary",
+    "finish_store",
     "fleiss_kappa",
+    "label_summary",
     "labels_for",
     "load_probe",
     "missed_bouts",
     "on_all_frames",
     "open_features",
     "open_predictions",
+    "open_unfinished",
+    "plan_features",
     "plot_agreement",
     "plot_embedding",
     "plot_ethogram",
@@ -124,7 +147,9 @@ __all__ = [
     "sampled_part",
     "save_predictions",
     "save_probe",
+    "settings_key",
     "stack_recordings",
+    "store_path",
     "trained_on",
     "video_fingerprint",
     "write_report",

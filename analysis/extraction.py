@@ -1,42 +1,41 @@
-"""Frozen features of every sampled frame, streamed from video to store.
+"""Frozen features of every sampled frame, from video to store.
 
-Each frame passes the spatial tower once; its tokens are reused by every window that holds the frame. A sampled
-frame keeps its tokens from the window in which it is most central. Batches of frames and of windows are anchored
-at the first frame and padded to full size, so that a resumed run computes the same batches, hence the same bits,
-as an uninterrupted one. Memory: two batches of frames, the tokens of about one batch of windows, one shard.
+Decoding, cutting and resizing run in a thread of their own (:mod:`.frame_pictures`), the encoder in the caller's
+(:mod:`.feature_stream`), writing in a third (:mod:`.feature_writer`); each waits for the next one, so that memory stays
+what the encoder takes and some 300 MB, however long the recording.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import xarray as xr
 
-from behavior_prism.datasets import Recording, WindowSpec, central_windows, fingerprint, sample_frames, window_starts
-from behavior_prism.schemas import log_operation
+from behavior_prism.datasets import CropSpec, Recording, WindowSpec
 
-from .store import FeatureWriter, only_writer, open_features, partial_path, read_attrs, settings_key
+from .extraction_plan import ExtractionPlan, check_grid, feature_spec, video_fingerprint_of
+from .feature_shards import Shards
+from .feature_stream import encode_stream
+from .feature_writer import FeatureWriter
+from .frame_pictures import MAX_UNDECODABLE, Undecodable, UndecodableFrameError
+from .individuals import find_individuals
+from .micro_batch import Batch, choose_batch
+from .prefetch import prefetch
+from .provenance import describe_extraction, describe_machine, now
+from .store import open_features, open_unfinished, partial_path, read_attrs, settings_key
+from .writer_lock import claim_shards, one_of_the_writers, only_writer
 
 if TYPE_CHECKING:
     from behavior_prism.encoder import LoadedEncoder
 
-FRAME_BATCH = 16
-WINDOW_BATCH = 4
 Progress = Callable[[int, int], None]
-T = TypeVar("T")
-
-
-class UndecodableFrameError(ValueError):
-    """A frame that cannot be decoded, and will not next time either."""
 
 
 def extract_features(
@@ -46,6 +45,13 @@ def extract_features(
     *,
     window: WindowSpec | None = None,
     grid: tuple[int, int] = (4, 4),
+    individual_source: str = "view",
+    crops: CropSpec | None = None,
+    individuals: Sequence[str] | None = None,
+    clip_stride: int | None = None,
+    batch: tuple[int, int] | None = None,
+    max_undecodable: float = MAX_UNDECODABLE,
+    shards: range | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> xr.Dataset:
@@ -54,16 +60,36 @@ def extract_features(
     Parameters
     ----------
     recording : Recording
-        What to encode; each of its regions counts as an individual.
+        What to encode.
     encoder : LoadedEncoder
         From :func:`behavior_prism.encoder.load_encoder`.
     path : str or pathlib.Path
-        The store to make, ``<name>.features.zarr``. If it is there with the same settings nothing is done; if a run
-        was interrupted it goes on where that stopped.
+        The store to make, ``<name>.features.zarr``, or :func:`store_path` in a study. If it is there with the same
+        settings nothing is done; if a run was interrupted it goes on where that stopped.
     window : WindowSpec, optional
         How to cut; by default the encoder's length, about 30 sampled frames a second, half-overlapping.
     grid : (int, int)
-        Rows and columns to which a frame's tokens are averaged; both must divide the encoder's own grid.
+        Rows and columns to which a frame's tokens are averaged; unless ``individual_source`` is ``"roi"`` both must
+        divide the encoder's own grid.
+    individual_source : {"view", "crop", "roi"}
+        Who counts as an individual: each region of the recording (by default the whole view); each animal of its
+        tracks, by a crop of its own; or each animal by the tokens of the whole view that its box covers, which costs
+        one pass for all (without tracks the regions stand for boxes).
+    crops : CropSpec, optional
+        What a crop shows, or how large the box is.
+    individuals : sequence of str, optional
+        Animals of the tracks, and pairs of them as ``"a|b"``; all animals by default.
+    clip_stride : int, optional
+        Sampled frames from one clip to the next, a multiple of the windows' stride; by default clips hardly overlap.
+    batch : (int, int), optional
+        Frames and windows that go through the encoder together, for a store that is begun now; by default what the
+        device's free memory takes.
+    max_undecodable : float
+        Largest share of the sampled frames that may be undecodable. They are listed in the attribute
+        ``undecodable_frames`` and are not ``valid``.
+    shards : range, optional
+        Compute only these shards, beside other processes that compute others; :func:`finish_store` gives the store its
+        name. See :func:`begin_store`.
     overwrite : bool
         Replace a store that was made, or begun, with other settings.
     progress : callable, optional
@@ -72,16 +98,21 @@ def extract_features(
     Returns
     -------
     xarray.Dataset
-        The opened store: ``feature(individual, time, token, channel)``.
+        The opened store: ``feature(individual, time, token, channel)``, 0 where not ``valid(individual, time)``; with
+        ``shards`` the unfinished one.
 
     Raises
     ------
     FileExistsError
         If the store is there, or was begun, with other settings and ``overwrite`` is not set.
     BlockingIOError
-        If another process is writing the same store.
+        If another process is writing the same store, or one of these shards.
+    OSError
+        If it cannot be written; what is done stays.
+    UndecodableFrameError
+        If more frames cannot be decoded than ``max_undecodable``; what is done stays.
     ValueError
-        If a frame cannot be decoded or the settings do not fit the encoder; nothing is left behind then.
+        If the settings do not fit the encoder or the recording.
 
     Examples
     --------
@@ -89,128 +120,163 @@ def extract_features(
     >>> features = extract_features(load_recording("a.mp4"), load_encoder("tiny"), "a.features.zarr")  # doctest: +SKIP
     """
     path = Path(path)
-    window = window or WindowSpec.for_rate(recording.video.fps, length=encoder.num_frames)
-    settings = _settings(recording, encoder, window, grid)
-    if path.exists() and not _is_replaceable(path, settings, overwrite):
+    plan = plan_features(recording, encoder, window, grid, individual_source, crops, individuals, clip_stride)
+    settings = plan.settings()
+    if path.exists() and not _is_replaceable(path, settings, overwrite and shards is None):
         return open_features(path)
-    sampling = _Sampling.of(recording, encoder, window, grid)
-    with only_writer(path):
-        writer = FeatureWriter(
-            path,
-            settings,
-            _template(recording, sampling),
-            num_tokens=grid[0] * grid[1],
-            num_channels=encoder.model.config.model_dim,
-            attrs=_provenance(recording, encoder),
-            overwrite=overwrite,
-        )
-        try:
-            _fill(writer, recording, sampling, progress)
-        except UndecodableFrameError:
-            writer.discard()
-            raise
-        writer.finish()
+    with ExitStack() as stack:
+        _enter(stack, one_of_the_writers if shards is not None else only_writer, path)
+        writer = _writer(path, plan, settings, batch, overwrite, shards)
+        wanted = range(len(writer.done)) if shards is None else shards
+        if not set(wanted) <= set(range(len(writer.done))):
+            raise ValueError(f"shards: expected numbers below {len(writer.done)}, got {wanted}")
+        if shards is not None:
+            stack.enter_context(claim_shards(writer.partial, wanted))
+        undecodable = Undecodable(plan, max_undecodable, writer.undecodable())
+        _fill(writer, plan, wanted, undecodable, progress)
+        if video_fingerprint_of(recording) != settings["fingerprint"]:
+            if shards is None:
+                writer.discard()
+            raise ValueError(
+                f"{recording.video.path}: has changed while it was read; extract again when it is complete"
+            )
+        if shards is not None:
+            return open_unfinished(path)
+        _finish(writer)
     return open_features(path)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Sampling:
-    """Which frames are encoded, in which windows, by what: all that is fixed before the first frame is read."""
-
-    encoder: LoadedEncoder
-    spec: WindowSpec
-    grid: tuple[int, int]
-    frames: np.ndarray  # video frame of every sampled one
-    starts: np.ndarray  # first sampled frame of every window
-    window_of: np.ndarray  # the window that speaks for a sampled frame
-    position_of: np.ndarray  # its slot there
-
-    @classmethod
-    def of(cls, recording: Recording, encoder: LoadedEncoder, spec: WindowSpec, grid: tuple[int, int]) -> _Sampling:
-        frames = sample_frames(recording.start_frame, recording.stop_frame, spec.step)
-        window_of, position_of = central_windows(len(frames), spec)
-        return cls(
-            encoder=encoder,
-            spec=spec,
-            grid=grid,
-            frames=frames,
-            starts=window_starts(len(frames), spec),
-            window_of=window_of,
-            position_of=position_of,
-        )
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-
-def _settings(
-    recording: Recording, encoder: LoadedEncoder, window: WindowSpec, grid: tuple[int, int]
-) -> dict[str, Any]:
-    check_grid(encoder, grid)
-    return {
-        "layout": 1,
-        "fingerprint": _fingerprint(recording),
-        "times": hashlib.sha256(recording.times.round(6).tobytes()).hexdigest()[:16],  # the camera's own may be given
-        "frames": [recording.start_frame, recording.stop_frame],
-        "regions": {name: list(box) for name, box in recording.regions.items()},
-        **feature_spec(encoder, window, grid),
-    }
-
-
-def _fingerprint(recording: Recording) -> str:
-    """Of the video file; of all files of a session in pieces."""
-    pieces = [fingerprint(path) for path in getattr(recording.video, "paths", [recording.video.path])]
-    return pieces[0] if len(pieces) == 1 else hashlib.sha256(" ".join(pieces).encode()).hexdigest()
-
-
-def check_grid(encoder: LoadedEncoder, grid: tuple[int, int]) -> None:
-    """Raise if an encoder's tokens cannot be averaged to a grid.
+def plan_features(
+    recording: Recording,
+    encoder: LoadedEncoder,
+    window: WindowSpec | None = None,
+    grid: tuple[int, int] = (4, 4),
+    individual_source: str = "view",
+    crops: CropSpec | None = None,
+    individuals: Sequence[str] | None = None,
+    clip_stride: int | None = None,
+) -> ExtractionPlan:
+    """Say what an extraction would compute; ``settings()`` of the plan are what names its store.
 
     Parameters
     ----------
-    encoder : LoadedEncoder
-        From :func:`behavior_prism.encoder.load_encoder`.
-    grid : (int, int)
-        Rows and columns to keep.
-
-    Raises
-    ------
-    ValueError
-        If they do not divide the encoder's own.
-    """
-    own = encoder.model.grid_size(*encoder.image_size)
-    if any(g < 1 or o % g for g, o in zip(grid, own, strict=True)):
-        raise ValueError(f"grid: expected numbers that divide the encoder's {own[0]}x{own[1]}, got {grid[0]}x{grid[1]}")
-
-
-def feature_spec(encoder: LoadedEncoder, window: WindowSpec, grid: tuple[int, int]) -> dict[str, Any]:
-    """What two stores must share for one probe to read both.
-
-    Parameters
-    ----------
-    encoder : LoadedEncoder
-        Its weights enter by their hash.
-    window : WindowSpec
-        Length, step and stride.
-    grid : (int, int)
-        Token rows and columns kept.
+    recording, encoder, window, grid, individual_source, crops, individuals, clip_stride
+        As in :func:`extract_features`.
 
     Returns
     -------
-    dict
-        JSON-compatible.
+    ExtractionPlan
     """
-    return {
-        "encoder": encoder.name,
-        "weights": encoder.weights_id,
-        "image_size": list(encoder.image_size),
-        "resize": "squash",
-        "length": window.length,
-        "step": window.step,
-        "stride": window.stride,
-        "grid": list(grid),
-        "dtype": "float16",
-    }
+    window = window or WindowSpec.for_rate(recording.video.fps, length=encoder.num_frames)
+    who = find_individuals(recording, individual_source, crops, individuals)
+    return ExtractionPlan.of(who, encoder, window, grid, clip_stride)
+
+
+def begin_store(plan: ExtractionPlan, path: str | Path, *, batch: tuple[int, int] | None = None) -> list[int]:
+    """Lay out a store for several processes to fill, or find the one that was begun.
+
+    Parameters
+    ----------
+    plan : ExtractionPlan
+        From :func:`plan_features`.
+    path : str or pathlib.Path
+        The store's final place.
+    batch : (int, int), optional
+        As in :func:`extract_features`.
+
+    Returns
+    -------
+    list of int
+        Shards that are missing; empty if the store is whole and has its name.
+
+    Raises
+    ------
+    FileExistsError, BlockingIOError, OSError
+        As :func:`extract_features`.
+    """
+    path, settings = Path(path), plan.settings()
+    if path.exists() and not _is_replaceable(path, settings, overwrite=False):
+        return []
+    with ExitStack() as stack:
+        _enter(stack, one_of_the_writers, path)
+        writer = _writer(path, plan, settings, batch, False, range(0))
+        return np.flatnonzero(~writer.done).tolist()
+
+
+def finish_store(path: str | Path) -> xr.Dataset:
+    """Give a store that several processes have filled its name.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        Its final place.
+
+    Returns
+    -------
+    xarray.Dataset
+        As from :func:`open_features`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing was begun.
+    ValueError
+        If shards are missing.
+    BlockingIOError
+        If somebody is writing it.
+    """
+    path = Path(path)
+    if path.exists() and not partial_path(path).exists():
+        return open_features(path)
+    open_unfinished(path).close()
+    with only_writer(path):
+        _finish(FeatureWriter.reopen(path))
+    return open_features(path)
+
+
+def _enter(stack: ExitStack, lock: Callable[[Path], Any], path: Path) -> None:
+    try:
+        stack.enter_context(lock(path))
+    except BlockingIOError:
+        raise
+    except OSError as error:  # a folder that is read-only, say
+        raise OSError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _writer(
+    path: Path,
+    plan: ExtractionPlan,
+    settings: dict[str, Any],
+    batch: tuple[int, int] | None,
+    overwrite: bool,
+    shards: range | None,
+) -> FeatureWriter:
+    chosen = choose_batch(plan.encoder, plan.spec.length) if batch is None else Batch(*batch)
+    if min(chosen) < 1:
+        raise ValueError(f"batch: expected two whole numbers from 1 on, got {tuple(chosen)}")
+    writer = FeatureWriter(
+        path,
+        settings,
+        plan.template(),
+        num_tokens=plan.grid[0] * plan.grid[1],
+        num_channels=plan.encoder.model.config.model_dim,
+        attrs={**describe_extraction(plan), "batch": list(chosen)},
+        clip_stride=plan.clip_stride,
+        text_aligned=plan.has_text,
+        overwrite=overwrite,
+        shards=shards,
+    )
+    if shards is None:
+        machines, machine = json.loads(writer.attrs["machines"]), describe_machine(plan.encoder.device)
+        if machine not in machines:  # resumed elsewhere: the same numbers but for the last bits
+            writer.set_attrs(machines=json.dumps([*machines, machine]))
+    return writer
+
+
+def _finish(writer: FeatureWriter) -> None:
+    writer.refresh()
+    frames = writer.shards.arrays["frame"][:][writer.undecodable()]
+    writer.finish(undecodable_frames=[int(f) for f in frames], finished=now())
 
 
 def _is_replaceable(path: Path, settings: dict[str, Any], overwrite: bool) -> bool:
@@ -231,206 +297,133 @@ def _is_replaceable(path: Path, settings: dict[str, Any], overwrite: bool) -> bo
     return True
 
 
-def _template(recording: Recording, sampling: _Sampling) -> xr.Dataset:
-    rows, cols = sampling.grid
-    individuals = recording.individuals
-    return xr.Dataset(
-        {
-            "valid": (("individual", "time"), np.ones((len(individuals), len(sampling)), dtype=bool)),
-            "window_position": ("time", sampling.position_of.astype(np.int16)),
-            "edge_time": ("edge", recording.video.edges),
-        },
-        coords={
-            "individual": np.asarray(individuals, dtype=object),
-            "kind": (
-                "individual",
-                np.asarray(["view" if i == "view" else "region" for i in individuals], dtype=object),
-            ),
-            "time": recording.times[sampling.frames],
-            "frame": ("time", sampling.frames),
-            "row": ("token", np.repeat(np.arange(rows), cols)),
-            "col": ("token", np.tile(np.arange(cols), rows)),
-        },
-    )
+def _fill(
+    writer: FeatureWriter, plan: ExtractionPlan, wanted: range, undecodable: Undecodable, progress: Progress | None
+) -> None:
+    """Compute and write every wanted shard that is not done yet, run by run of missing shards."""
+    batch = Batch(*(int(n) for n in writer.attrs["batch"]))
+    sizes = {k: int(np.diff(writer.shards.frames(k))[0]) for k in wanted}
+    total = sum(sizes.values())
+
+    def report(of_next: int = 0) -> None:
+        if progress is not None:
+            finished = sum(size for k, size in sizes.items() if k in computed or writer.done[k])
+            progress(min(finished + of_next, total), total)
+
+    computed: set[int] = set()
+    while missing := [k for k in wanted if not writer.done[k]]:
+        computed.clear()
+        run = range(missing[0], next((k for k in missing if k + 1 not in missing), missing[-1]) + 1)
+        report()
+        failure = None
+        with ThreadPoolExecutor(1, thread_name_prefix="write") as executor:
+            pending: Future[None] | None = None
+            try:
+                for k, values in encode_shards(plan, writer.shards, run, batch, undecodable, report):
+                    if pending is not None:
+                        pending.result()  # one shard is written while the next is computed, no more
+                    pending = executor.submit(writer.write, k, batch=batch, **values)
+                    computed.add(k)
+            except torch.OutOfMemoryError as error:
+                failure = str(error).split(". ")[0]
+            if pending is not None:
+                pending.result()
+        if failure is not None:  # outside of the handler, which holds on to what was on the device
+            smaller = batch.halved()
+            if smaller is None:
+                raise ValueError(f"{plan.recording.name}: one window at a time is too much for the device ({failure})")
+            batch = smaller
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+    report()
 
 
-def _provenance(recording: Recording, encoder: LoadedEncoder) -> dict[str, Any]:
-    import behavior_prism
-
-    attrs = {
-        "recording": recording.name,
-        "video": str(recording.video.path.resolve()),
-        "fps": recording.video.fps,
-        "encoder_trained": int(encoder.trained),
-        "encoder_notice": encoder.notice,
-        "behavior_prism_version": behavior_prism.__version__,
-        "torch_version": str(torch.__version__),
-        "batch": [FRAME_BATCH, WINDOW_BATCH],
-    }
-    return log_operation(attrs, "extract_features", encoder=encoder.name, weights=encoder.weights_id[:12])
-
-
-def _fill(writer: FeatureWriter, recording: Recording, sampling: _Sampling, progress: Progress | None) -> None:
-    """Compute and write every shard that is not done yet, run by run of missing shards."""
-    report = progress or (lambda done, of: None)
-    for k in range(writer.num_shards):
-        if writer.done[k] or (k and not writer.done[k - 1]):
-            continue
-        last = k
-        while last + 1 < writer.num_shards and not writer.done[last + 1]:
-            last += 1
-        a, b = writer.shard_frames(k)[0], writer.shard_frames(last)[1]
-        report(a, len(sampling))
-        buffer: list[np.ndarray] = []
-        held, shard = 0, k
-        for block in _encode(recording, sampling, first=a, stop=b):
-            buffer.append(block)
-            held += block.shape[1]
-            size = np.diff(writer.shard_frames(shard))[0]
-            if held >= size:
-                joined = np.concatenate(buffer, axis=1)
-                while shard <= last and held >= (size := int(np.diff(writer.shard_frames(shard))[0])):
-                    writer.write(shard, joined[:, :size])
-                    joined, held, shard = joined[:, size:], held - size, shard + 1
-                buffer = [joined]
-            report(min(b, writer.shard_frames(shard)[0] + held if shard <= last else b), len(sampling))
-    report(len(sampling), len(sampling))
-
-
-@torch.inference_mode()
-def _encode(recording: Recording, sampling: _Sampling, *, first: int, stop: int) -> Iterator[np.ndarray]:
-    """Yield float16 features (individual, frames, token, channel) of the sampled frames [first, stop), in order."""
-    starts, window_of = sampling.starts, sampling.window_of
-    first_batch = int(window_of[first]) // WINDOW_BATCH
-    last_batch = int(window_of[stop - 1]) // WINDOW_BATCH
-    first_frame_batch = int(starts[first_batch * WINDOW_BATCH]) // FRAME_BATCH
-    batches = prefetch(_frame_batches(recording, sampling, first_frame_batch))
-    tokens: dict[int, torch.Tensor] = {}  # sampled frame -> (individual, N, D)
-    try:
-        for j in range(first_batch, last_batch + 1):
-            windows = np.arange(j * WINDOW_BATCH, min((j + 1) * WINDOW_BATCH, len(starts)))
-            end = min(int(starts[windows[-1]]) + sampling.spec.length, len(sampling))
-            while end - 1 not in tokens:
-                begin, pictures = next(batches)  # (individual, FRAME_BATCH, H, W, 3)
-                spatial = torch.stack([sampling.encoder.model.forward_spatial(p[None])[0] for p in pictures])
-                for i in range(min(FRAME_BATCH, len(sampling) - begin)):
-                    tokens[begin + i] = spatial[:, i]
-            owned = np.flatnonzero((window_of >= windows[0]) & (window_of <= windows[-1]))
-            owned = owned[(owned >= first) & (owned < stop)]
-            if len(owned):
-                yield _windows_to_frames(sampling, tokens, windows, owned)
-            keep_from = int(starts[min(windows[-1] + 1, len(starts) - 1)])
-            for f in [f for f in tokens if f < keep_from]:
-                del tokens[f]
-    finally:
-        batches.close()
-
-
-def _windows_to_frames(
-    sampling: _Sampling, tokens: dict[int, torch.Tensor], windows: np.ndarray, owned: np.ndarray
-) -> np.ndarray:
-    """Features of the sampled frames ``owned`` by a batch of windows."""
-    padded = np.append(windows, np.repeat(windows[-1:], WINDOW_BATCH - len(windows)))  # always a full batch
-    frames = sampling.starts[padded][:, None] + np.arange(sampling.spec.length)  # (WINDOW_BATCH, T)
-    paddings = torch.from_numpy((frames >= len(sampling)).astype(np.float32))
-    frames = np.minimum(frames, len(sampling) - 1)
-    window = torch.from_numpy(sampling.window_of[owned] - windows[0])
-    position = torch.from_numpy(sampling.position_of[owned])
-    out = []
-    for individual in range(len(next(iter(tokens.values())))):
-        clip = torch.stack([torch.stack([tokens[int(f)][individual] for f in row]) for row in frames])
-        frame_paddings = paddings.to(clip.device) if bool(paddings.any()) else None
-        encoded = sampling.encoder.model.forward_temporal(clip, frame_paddings)  # (B, T, N, D)
-        pooled = _pool_grid(encoded[window, position], sampling.encoder, sampling.grid)
-        out.append(pooled.to(torch.float16).cpu().numpy())
-    return np.stack(out)
-
-
-def _pool_grid(tokens: torch.Tensor, encoder: LoadedEncoder, grid: tuple[int, int]) -> torch.Tensor:
-    """Average (frames, N, D) tokens over blocks of the encoder's grid: (frames, rows * cols, D)."""
-    own_rows, own_cols = encoder.model.grid_size(*encoder.image_size)
-    rows, cols = grid
-    n, _, d = tokens.shape
-    blocks = tokens.float().view(n, rows, own_rows // rows, cols, own_cols // cols, d)
-    return blocks.mean(dim=(2, 4)).reshape(n, rows * cols, d)
-
-
-def _frame_batches(recording: Recording, sampling: _Sampling, first_batch: int) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield (first sampled frame, pictures (individual, FRAME_BATCH, H, W, 3) in [0, 1]), anchored at frame 0."""
-    from behavior_prism.encoder import preprocess_frames
-
-    encoder = sampling.encoder
-    begin = first_batch * FRAME_BATCH
-    frames = _decoded(recording, sampling.frames[begin:])
-    while begin < len(sampling):
-        raw = [next(frames) for _ in range(min(FRAME_BATCH, len(sampling) - begin))]
-        raw += raw[-1:] * (FRAME_BATCH - len(raw))
-        pictures = [
-            preprocess_frames(np.stack([recording.crop(frame, name) for frame in raw]), encoder.image_size)
-            for name in recording.individuals
-        ]
-        yield begin, torch.stack(pictures).to(encoder.device, encoder.dtype)
-        begin += FRAME_BATCH
-
-
-def _decoded(recording: Recording, frames: np.ndarray) -> Iterator[np.ndarray]:
-    """Frames of the video; what the decoder says of a bad one is told from every other error."""
-    try:
-        yield from recording.video.iter_frames(frames)
-    except ValueError as error:
-        raise UndecodableFrameError(str(error)) from error
-
-
-def prefetch(items: Iterator[T], depth: int = 2) -> Generator[T]:
-    """Compute the next items in a thread while the present one is used.
+def encode_shards(
+    plan: ExtractionPlan,
+    shards: Shards,
+    run: range,
+    batch: Batch,
+    undecodable: Undecodable,
+    report: Callable[[int], None] = lambda frames: None,
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Encode some shards that follow one another.
 
     Parameters
     ----------
-    items : iterator
-        Consumed in a background thread; an exception in it is raised here.
-    depth : int
-        How many items may wait.
+    plan : ExtractionPlan
+        What to encode.
+    shards : Shards
+        How it is cut.
+    run : range
+        Which ones.
+    batch : Batch
+        How much goes through the encoder at once.
+    undecodable : Undecodable
+        Counts frames without a picture.
+    report : callable
+        Called with the number of frames of the next shard that are there.
 
     Yields
     ------
-    object
-        The items, in order.
+    int
+        Number of the shard.
+    dict of str to numpy.ndarray
+        What :meth:`FeatureWriter.write` takes.
     """
-    waiting: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=depth)
-    stopped = threading.Event()
+    (a, _), (_, b) = shards.frames(run[0]), shards.frames(run[-1])
+    (first_clip, _), (_, stop_clip) = shards.clips(run[0]), shards.clips(run[-1])
+    windows = [*plan.window_of[[a, b - 1]], *plan.clips[first_clip:stop_clip][[0, -1][: stop_clip - first_clip]]]
+    filling: dict[int, dict[str, np.ndarray]] = {}
+    next_shard = run[0]
+    for encoded in encode_stream(plan, int(min(windows)), int(max(windows)), batch, undecodable):
+        _place(filling, shards, run, encoded.frames, encoded.first_frame, of_clips=False)
+        _place(filling, shards, run, encoded.clips, encoded.first_clip, of_clips=True)
+        stop_frame = encoded.first_frame + len(encoded.frames["decodable"])
+        stop = encoded.first_clip + encoded.clips["clip_valid"].shape[1]
+        while (
+            next_shard < run.stop and shards.frames(next_shard)[1] <= stop_frame and shards.clips(next_shard)[1] <= stop
+        ):
+            yield next_shard, filling.pop(next_shard)
+            next_shard += 1
+        if next_shard < run.stop:
+            report(max(0, min(stop_frame, b) - shards.frames(next_shard)[0]))
 
-    def put(entry: tuple[bool, Any]) -> None:
-        while not stopped.is_set():
-            try:
-                waiting.put(entry, timeout=0.1)
-                return
-            except queue.Full:
-                continue
 
-    def work() -> None:
-        try:
-            for item in items:
-                if stopped.is_set():
-                    return
-                put((True, item))
-            put((False, None))
-        except BaseException as error:  # handed over and raised by the reader
-            put((False, error))
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            is_item, value = waiting.get()
-            if is_item:
-                yield value
-            elif value is None:
-                return
+def _place(
+    filling: dict[int, dict[str, np.ndarray]],
+    shards: Shards,
+    run: range,
+    values: dict[str, np.ndarray],
+    first: int,
+    *,
+    of_clips: bool,
+) -> None:
+    """Put what was computed, from ``first`` on, into the shards that it belongs to."""
+    for name, array in values.items():
+        axis = array.ndim > 1
+        stop = first + array.shape[axis]
+        size = shards.clips_per_shard if of_clips else shards.size
+        for k in range(max(run[0], first // size), min(run.stop, -(-stop // size))):
+            a, b = shards.clips(k) if of_clips else shards.frames(k)
+            low, high = max(a, first), min(b, stop)
+            shard = filling.setdefault(k, {})
+            if name not in shard:
+                shape = (b - a,) if not axis else (array.shape[0], b - a, *array.shape[2:])
+                shard[name] = np.zeros(shape, dtype=array.dtype)
+            if axis:
+                shard[name][:, low - a : high - a] = array[:, low - first : high - first]
             else:
-                raise value
-    finally:
-        stopped.set()
-        thread.join()
+                shard[name][low - a : high - a] = array[low - first : high - first]
 
 
-__all__ = ["UndecodableFrameError", "check_grid", "extract_features", "feature_spec", "partial_path", "prefetch"]
+__all__ = [
+    "UndecodableFrameError",
+    "begin_store",
+    "check_grid",
+    "extract_features",
+    "feature_spec",
+    "finish_store",
+    "partial_path",
+    "plan_features",
+    "prefetch",
+]

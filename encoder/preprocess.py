@@ -43,6 +43,27 @@ def preprocess_frames(frames: np.ndarray | Tensor, image_size: int | tuple[int, 
     >>> preprocess_frames(np.zeros((2, 48, 64, 3), np.uint8), 96).shape
     torch.Size([2, 96, 96, 3])
     """
+    return resize_frames(frames, image_size).float() / 255
+
+
+def resize_frames(frames: np.ndarray | Tensor, image_size: int | tuple[int, int]) -> Tensor:
+    """Resize frames as :func:`preprocess_frames` does and leave them bytes, a quarter of the size.
+
+    Parameters
+    ----------
+    frames, image_size
+        As there.
+
+    Returns
+    -------
+    torch.Tensor
+        uint8, shape (T, height, width, 3), contiguous; divided by 255 they are what the encoder takes.
+
+    Raises
+    ------
+    ValueError
+        As there.
+    """
     height, width = (image_size, image_size) if isinstance(image_size, (int, np.integer)) else image_size
     if height < 1 or width < 1:
         raise ValueError(f"image_size: expected positive numbers, got {image_size}")
@@ -59,4 +80,4 @@ def preprocess_frames(frames: np.ndarray | Tensor, image_size: int | tuple[int, 
             channels_first, size=(height, width), mode="bilinear", align_corners=False, antialias=True
         )
         frames = resized.permute(0, 2, 3, 1)
-    return frames.contiguous().float() / 255
+    return frames.contiguous()

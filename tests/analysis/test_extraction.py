@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,8 @@ import xarray as xr
 import zarr
 from numbered_videos import write_video
 
-from behavior_prism.analysis import extract_features, open_features
-from behavior_prism.analysis import extraction as extraction_module
-from behavior_prism.analysis import store as store_module
+from behavior_prism.analysis import extract_features, feature_shards, feature_stream, open_features
+from behavior_prism.analysis.extraction import plan_features
 from behavior_prism.datasets import Recording, VideoSequence, WindowSpec, central_windows, load_recording
 from behavior_prism.encoder import load_encoder, preprocess_frames, save_encoder
 from behavior_prism.encoder.loading import LoadedEncoder
@@ -131,7 +129,7 @@ def test_other_times_and_other_pieces_are_other_recordings(movie, encoder, tmp_p
     spec = WindowSpec(length=8, stride=4)
 
     def settings(recording):
-        return extraction_module._settings(recording, encoder, spec, (4, 4))
+        return plan_features(recording, encoder, spec).settings()
 
     plain = load_recording(one)
     slower = load_recording(one, times=plain.times * 1.001)
@@ -150,16 +148,6 @@ def test_something_else_at_that_place_is_kept(movie, encoder, tmp_path):
     with pytest.raises(FileExistsError, match="is not a feature store"):
         extract_features(load_recording(movie(20)), encoder, target, overwrite=True)
     assert (target / "chapter1.txt").read_text() == "irreplaceable"
-
-
-def test_an_undecodable_frame_leaves_nothing(movie, encoder, tmp_path):
-    path = movie(60, "damaged.mp4", g="10", bf="0")
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2 : len(data) // 2 + 200] = b"\xff" * 200
-    path.write_bytes(data)
-    with pytest.raises(ValueError, match=r"damaged\.mp4: frame \d+ \(at .* s\) cannot be decoded"):
-        extract_features(load_recording(path), encoder, tmp_path / "out" / "f.zarr")
-    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
 
 
 def small_encoder(tmp_path, side: int = 4):
@@ -192,50 +180,10 @@ print("done", flush=True)
 """
 
 
-@pytest.mark.slow
-def test_kill_and_resume_gives_the_same_bits(movie, tmp_path):
-    video, weights = movie(store_module.SHARD_FRAMES * 3 + 200, preset="ultrafast"), small_encoder(tmp_path)
-
-    def start(target):
-        command = [sys.executable, "-c", SCRIPT, str(video), str(weights), str(target)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-    def finish(target) -> None:
-        process = start(target)
-        assert "done" in process.communicate()[0] and process.returncode == 0
-
-    def flags(target) -> int:
-        """How many shards are in, as far as can be read while they are written."""
-        try:
-            return int(zarr.open_array(store_module.partial_path(target) / "done", mode="r")[:].sum())
-        except (FileNotFoundError, ValueError, KeyError):
-            return 0
-
-    def kill_after(target, shards: int) -> None:
-        process = start(target)
-        deadline = time.monotonic() + 300
-        while flags(target) < shards:
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        assert not target.exists()  # its name only when whole
-
-    whole, broken = tmp_path / "whole.zarr", tmp_path / "broken.zarr"
-    finish(whole)
-    for shards in (1, 2, 3):  # killed in the second, the third and the last
-        kill_after(broken, shards)
-        assert flags(broken) >= shards
-    finish(broken)
-    a, b = open_features(whole), open_features(broken)
-    np.testing.assert_array_equal(a.feature.values.view(np.uint16), b.feature.values.view(np.uint16))
-    assert not store_module.partial_path(broken).exists()
-
-
 @pytest.fixture
 def begun(movie, tmp_path, monkeypatch):
     """A recording of four shards, its features, and a copy of them that lacks its name."""
-    monkeypatch.setattr(store_module, "SHARD_FRAMES", 64)
+    monkeypatch.setattr(feature_shards, "SHARD_BYTES", 64 * 16 * 16 * 2)
     encoder, recording = load_encoder(small_encoder(tmp_path)), load_recording(movie(200))
     expected = extract_features(recording, encoder, tmp_path / "whole.zarr").feature.values
     partial = tmp_path / "f.zarr.partial"
@@ -257,7 +205,7 @@ def test_a_damaged_shard_is_computed_again(begun):
     group = zarr.open_group(partial, mode="r+")
     group["feature"][:, 64:128] = 0  # done by its flag, wrong by its checksum
     group["done"][3] = False
-    assert go_on()[0] == 64  # the first shard was kept
+    assert go_on()[0] == 128  # the first and the third were kept
 
 
 @pytest.mark.parametrize("shard", [1, 3])
@@ -267,7 +215,7 @@ def test_an_unreadable_shard_is_computed_again(begun, shard, damage):
     file = partial / "feature" / "c" / "0" / str(shard) / "0" / "0"
     data = file.read_bytes()
     file.write_bytes(data[: len(data) // 2] if damage is None else damage)
-    assert go_on()[0] == 64 * shard
+    assert go_on()[0] == {1: 136, 3: 192}[shard]
 
 
 @pytest.mark.parametrize("name", ["zarr.json", "done/c/0", "done/zarr.json", "feature/zarr.json", "time/zarr.json"])
@@ -308,7 +256,7 @@ def test_an_error_that_is_not_the_videos_keeps_what_was_done(begun, monkeypatch)
         raise ValueError("the encoder stumbled")
 
     with monkeypatch.context() as patch:
-        patch.setattr(extraction_module, "_windows_to_frames", fail)
+        patch.setattr(feature_stream, "_temporal_tokens", fail)
         with pytest.raises(ValueError, match="the encoder stumbled"):
             go_on()
     assert go_on()[0] == 128
@@ -319,7 +267,7 @@ def test_two_processes_do_not_write_one_store(begun):
     partial, go_on = begun
     target = partial.with_name("f.zarr")
     script = (
-        "import sys; from pathlib import Path; from behavior_prism.analysis.store import only_writer\n"
+        "import sys; from pathlib import Path; from behavior_prism.analysis.writer_lock import only_writer\n"
         "with only_writer(Path(sys.argv[1])): print('mine', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", script, str(target)]

@@ -12,7 +12,7 @@ import xarray as xr
 from rich.console import Console
 
 from behavior_prism.analysis import open_features, open_predictions, read_attrs
-from behavior_prism.analysis.store import FeatureWriter
+from behavior_prism.analysis.feature_writer import FeatureWriter
 from behavior_prism.datasets import Annotations, annotations_from_intervals, save_annotations
 from behavior_prism.reporting import ethogram_figure, report_files
 from behavior_prism.workflow import (

@@ -1,0 +1,271 @@
+"""What an extraction will compute: all that is fixed before the first frame is decoded, and the key made of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from behavior_prism.datasets import Recording, WindowSpec, central_windows, fingerprint, sample_frames, window_starts
+
+from .individuals import Individuals
+from .store import LAYOUT
+
+if TYPE_CHECKING:
+    from behavior_prism.encoder import LoadedEncoder
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExtractionPlan:
+    """Which frames are encoded, in which windows, by what.
+
+    Parameters
+    ----------
+    recording : Recording
+        What is read.
+    individuals : Individuals
+        Whose pictures.
+    encoder : LoadedEncoder
+        What encodes them.
+    spec : WindowSpec
+        How windows are cut.
+    grid : (int, int)
+        Rows and columns of tokens kept.
+    clip_stride : int
+        Sampled frames from one clip to the next.
+    frames : numpy.ndarray
+        Video frame of every sampled one.
+    starts : numpy.ndarray
+        First sampled frame of every window.
+    window_of, position_of : numpy.ndarray
+        The window that speaks for a sampled frame, and its slot there.
+    clips : numpy.ndarray
+        Windows that are embedded as a whole.
+    """
+
+    recording: Recording
+    individuals: Individuals
+    encoder: LoadedEncoder
+    spec: WindowSpec
+    grid: tuple[int, int]
+    clip_stride: int
+    frames: np.ndarray
+    starts: np.ndarray
+    window_of: np.ndarray
+    position_of: np.ndarray
+    clips: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        individuals: Individuals,
+        encoder: LoadedEncoder,
+        spec: WindowSpec,
+        grid: tuple[int, int],
+        clip_stride: int | None = None,
+    ) -> ExtractionPlan:
+        """Make the plan of a recording.
+
+        Parameters
+        ----------
+        individuals : Individuals
+            Of the recording.
+        encoder, spec, grid
+            As in the class.
+        clip_stride : int, optional
+            A multiple of the windows' stride; by default the largest up to their length.
+
+        Returns
+        -------
+        ExtractionPlan
+
+        Raises
+        ------
+        ValueError
+            If the grid or the stride does not fit.
+        """
+        check_grid(encoder, grid, any_grid=individuals.source == "roi")
+        stride = spec.length // spec.stride * spec.stride if clip_stride is None else clip_stride
+        if stride < 1 or stride % spec.stride or stride > spec.length:
+            raise ValueError(
+                f"clip_stride: expected a multiple of the windows' stride ({spec.stride}) up to their length "
+                f"({spec.length}), got {stride}"
+            )
+        recording = individuals.recording
+        frames = sample_frames(recording.start_frame, recording.stop_frame, spec.step)
+        starts = window_starts(len(frames), spec)
+        window_of, position_of = central_windows(len(frames), spec)
+        clips = np.arange(0, len(starts), stride // spec.stride)
+        return cls(
+            recording=recording,
+            individuals=individuals,
+            encoder=encoder,
+            spec=spec,
+            grid=grid,
+            clip_stride=stride,
+            frames=frames,
+            starts=starts,
+            window_of=window_of,
+            position_of=position_of,
+            clips=clips if clips[-1] == len(starts) - 1 else np.append(clips, len(starts) - 1),
+        )
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def has_text(self) -> bool:
+        """Whether clips are embedded in the space of texts: not of parts of the tokens, which the head never saw."""
+        return self.encoder.video_text is not None and self.individuals.source != "roi"
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting that changes the numbers.
+
+        Returns
+        -------
+        dict
+            JSON-compatible; its hash is the key.
+        """
+        recording = self.recording
+        times = recording.times.round(6).tobytes()  # the camera's own may be given
+        return {
+            "layout": LAYOUT,
+            "fingerprint": video_fingerprint_of(recording),
+            "times": hashlib.sha256(times).hexdigest()[:16],
+            "frames": [recording.start_frame, recording.stop_frame],
+            **self.individuals.settings(),
+            **feature_spec(self.encoder, self.spec, self.grid, self.individuals.preprocessing()),
+            "clip_stride": self.clip_stride,
+            "text": None if not self.has_text else text_head_id(self.encoder),
+        }
+
+    def template(self) -> xr.Dataset:
+        """Coordinates, and what is known of the variables.
+
+        Returns
+        -------
+        xarray.Dataset
+        """
+        rows, cols = self.grid
+        recording, individuals = self.recording, self.individuals
+        begin = self.starts[self.clips]
+        last = np.minimum(begin + self.spec.length, len(self)) - 1
+        stop = np.minimum(self.frames[last] + self.spec.step, recording.stop_frame)
+        edges = recording.video.edges
+        return xr.Dataset(
+            {
+                "valid": (("individual", "time"), individuals.present(self.frames)),
+                "window_position": ("time", self.position_of.astype(np.int16)),
+                "edge_time": ("edge", edges),
+                "clip_valid": (("individual", "clip"), np.zeros((len(individuals), len(self.clips)), dtype=bool)),
+            },
+            coords={
+                "individual": np.asarray(individuals.names, dtype=object),
+                "kind": ("individual", np.asarray(individuals.kinds, dtype=object)),
+                "source": ("individual", np.asarray([individuals.source] * len(individuals), dtype=object)),
+                "time": recording.times[self.frames],
+                "frame": ("time", self.frames),
+                "row": ("token", np.repeat(np.arange(rows), cols)),
+                "col": ("token", np.tile(np.arange(cols), rows)),
+                "clip_start_frame": ("clip", self.frames[begin]),
+                "clip_stop_frame": ("clip", stop),
+                "clip_time": ("clip", (edges[self.frames[begin]] + edges[stop]) / 2),
+            },
+        )
+
+
+def video_fingerprint_of(recording: Recording) -> str:
+    """Fingerprint of the video file; of all files of a session in pieces.
+
+    Parameters
+    ----------
+    recording : Recording
+        Whose video.
+
+    Returns
+    -------
+    str
+    """
+    pieces = [fingerprint(path) for path in getattr(recording.video, "paths", [recording.video.path])]
+    return pieces[0] if len(pieces) == 1 else hashlib.sha256(" ".join(pieces).encode()).hexdigest()
+
+
+def text_head_id(encoder: LoadedEncoder) -> str:
+    """Tell heads of video-text models apart: the encoder's own hash does not cover them.
+
+    Parameters
+    ----------
+    encoder : LoadedEncoder
+        With ``video_text``.
+
+    Returns
+    -------
+    str
+        SHA-256, hex.
+    """
+    digest = hashlib.sha256()
+    assert encoder.video_text is not None
+    for name, value in sorted(encoder.video_text.state_dict().items()):
+        if not name.startswith(("vision_encoder.", "text_encoder.")):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().float().contiguous().numpy().astype("<f4", copy=False).data)
+    return digest.hexdigest()
+
+
+def check_grid(encoder: LoadedEncoder, grid: tuple[int, int], *, any_grid: bool = False) -> None:
+    """Raise if an encoder's tokens cannot be averaged to a grid.
+
+    Parameters
+    ----------
+    encoder : LoadedEncoder
+        From :func:`behavior_prism.encoder.load_encoder`.
+    grid : (int, int)
+        Rows and columns to keep.
+    any_grid : bool
+        Take those too that do not divide the encoder's own.
+
+    Raises
+    ------
+    ValueError
+        If they do not divide the encoder's own.
+    """
+    own = encoder.model.grid_size(*encoder.image_size)
+    if any(g < 1 or (o % g and not any_grid) for g, o in zip(grid, own, strict=True)):
+        raise ValueError(f"grid: expected numbers that divide the encoder's {own[0]}x{own[1]}, got {grid[0]}x{grid[1]}")
+
+
+def feature_spec(
+    encoder: LoadedEncoder, window: WindowSpec, grid: tuple[int, int], resize: str | dict[str, Any] = "squash"
+) -> dict[str, Any]:
+    """What two stores must share for one probe to read both.
+
+    Parameters
+    ----------
+    encoder : LoadedEncoder
+        Its weights enter by their hash.
+    window : WindowSpec
+        Length, step and stride.
+    grid : (int, int)
+        Token rows and columns kept.
+    resize : str or dict
+        How the pictures come about.
+
+    Returns
+    -------
+    dict
+        JSON-compatible.
+    """
+    return {
+        "encoder": encoder.name,
+        "weights": encoder.weights_id,
+        "image_size": list(encoder.image_size),
+        "resize": resize,
+        "length": window.length,
+        "step": window.step,
+        "stride": window.stride,
+        "grid": list(grid),
+        "dtype": "float16",
+    }
