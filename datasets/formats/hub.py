@@ -180,7 +180,11 @@ def load_annotations(
     edges = {} if recording is None or name is not None else timelines(recording)
     report = MatchReport(path=str(path), format=module.FORMAT.name)
     names = (name,) if name else tuple(edges)
-    read = module.read(Reading(path=path, recordings=names, unscored=tuple(unscored), fps=fps, report=report))
+    reading = Reading(path=path, recordings=names, unscored=tuple(unscored), fps=fps, report=report)
+    try:
+        read = module.read(reading)
+    except ValueError as error:  # of an ethogram or a table, which know of no file
+        raise (error if str(path) in str(error) else ValueError(f"{path}: {error}")) from None
     one = name or ("" if edges and isinstance(recording, Mapping) else "".join(edges))
     only = one or _recording_of(path, module.FORMAT)
     bouts, scored = (_named(t, only) for t in (read.bouts, read.scored))

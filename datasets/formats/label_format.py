@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -48,6 +48,8 @@ class LabelFormat:
         Whether a file can speak of several recordings.
     writes : bool
         Whether it can be written.
+    options : tuple of str
+        Facts that only this format asks for when it is written (the session of an NWB file).
     """
 
     name: str
@@ -60,6 +62,7 @@ class LabelFormat:
     evidence: Literal["real files", "documentation only"]
     several: bool = False
     writes: bool = False
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,8 @@ class Writing:
         Frames per second, where the user said it.
     onto : pathlib.Path or None
         An existing file to which labels are added (a SimBA features table, a ``.slp``).
+    options : mapping of str to object
+        Values for some of the format's ``options``.
     report : MatchReport
         To be filled in by ``lose`` and ``note``.
     """
@@ -154,6 +159,7 @@ class Writing:
     edges: Mapping[str, np.ndarray] = field(default_factory=dict)
     fps: float | None = None
     onto: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     report: MatchReport = field(default_factory=MatchReport)
 
     def num_frames(self, annotations: Annotations) -> int:
