@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -25,9 +24,9 @@ from behavior_prism.datasets.bout_rows import WHOLE_VIEW
 from behavior_prism.datasets.ethogram import Behavior, Ethogram
 from behavior_prism.datasets.match_report import MatchReport
 
+from .bento_file import CHANNEL, HEADER, File, Row, parse
 from .frame_matrix import tell_states
 from .frame_rows import LAST_FRAME, frame_table, merged, spans_of, with_holes
-from .guarded import read_text
 from .label_format import LabelFormat, Reading, Sample, Writing
 from .video_names import video_recording
 
@@ -42,33 +41,9 @@ FORMAT = LabelFormat(
     evidence="real files",
     writes=True,
 )
-HEADER = "Bento annotation file"
 FIRST_CHANNEL = "Ch1"
-_CHANNEL = re.compile(r"(.+?)-{3,}")
-_CLOSE = 0.05  # of a frame; values have 12 digits
+_CLOSE = 0.3  # of a frame; some writers round to two digits
 Unit = Literal["frames", "inclusive seconds", "exclusive seconds"]
-
-
-@dataclass
-class _Row:
-    line: int
-    channel: str
-    behavior: str
-    start: float
-    stop: float
-    duration: float | None
-
-
-@dataclass
-class _File:
-    movies: str = ""
-    rate: float | None = None
-    first: tuple[str, float] | None = None
-    last: tuple[str, float] | None = None
-    listed: list[str] = field(default_factory=list)
-    behaviors: list[str] = field(default_factory=list)
-    blocks: list[str] = field(default_factory=list)
-    rows: list[_Row] = field(default_factory=list)
 
 
 def recognise(sample: Sample) -> bool:
@@ -79,14 +54,14 @@ def recognise(sample: Sample) -> bool:
 def read(reading: Reading) -> Annotations:
     """Every channel as an individual, in frames."""
     path, report = reading.path, reading.report
-    file = _parse(path)
+    file = parse(path)
     if file.rate and reading.fps and not math.isclose(file.rate, reading.fps, rel_tol=1e-3):
         report.note(f"the file says {file.rate:g} frames per second, not {reading.fps:g}; its own rate was used")
     rate = file.rate or reading.fps
     unit = _unit(file, rate, reading)
     if file.rows:
         report.note(f"start and stop taken for {unit}")
-    bouts = []
+    bouts: list[dict[str, Any]] = []
     for row in file.rows:
         start, stop = _frames(row, unit, rate, path)
         who = {"individual": _individual(row.channel, file), "behavior": row.behavior, "source": row.channel}
@@ -108,21 +83,22 @@ def read(reading: Reading) -> Annotations:
     )  # fmt: skip
 
 
-def _individual(channel: str, file: _File) -> str:
+def _individual(channel: str, file: File) -> str:
     return WHOLE_VIEW if channel == file.blocks[0] else channel
 
 
-def _unit(file: _File, rate: float | None, reading: Reading) -> Unit:
+def _unit(file: File, rate: float | None, reading: Reading) -> Unit:
     """What the numbers are, told by all rows together."""
     numbers = [v for r in file.rows for v in (r.start, r.stop)]
     extra = {round(r.duration - (r.stop - r.start), 6) for r in file.rows if r.duration is not None}
     fractions = any(v != int(v) for v in numbers)
     if fractions and rate is None:
         raise ValueError(f"{reading.path}: times in seconds without 'Annotation framerate'; give fps")
-    if rate and extra and all(abs(e * rate - 1) < _CLOSE for e in extra) and (fractions or rate != 1):
+    more = [e * rate for e in extra] if rate else []  # in frames, if the numbers are seconds
+    if more and all(abs(m - 1) < _CLOSE for m in more) and (fractions or rate != 1):
         return "inclusive seconds"
     if fractions:
-        if extra and all(abs(e * rate) < _CLOSE for e in extra):
+        if more and all(abs(m) < _CLOSE for m in more):
             return "exclusive seconds"
         if not extra:
             reading.report.note("no durations, so that the stop is taken for the last frame of its bout")
@@ -137,7 +113,7 @@ def _unit(file: _File, rate: float | None, reading: Reading) -> Unit:
     raise ValueError(f"{reading.path}: whole numbers that could be frames or seconds; if they are frames, give fps")
 
 
-def _frames(row: _Row, unit: Unit, rate: float | None, path: Path) -> tuple[int, int]:
+def _frames(row: Row, unit: Unit, rate: float | None, path: Path) -> tuple[int, int]:
     """Half-open 0-based frames of a row."""
     start, stop = row.start, row.stop
     if unit != "frames":
@@ -154,7 +130,7 @@ def _frames(row: _Row, unit: Unit, rate: float | None, path: Path) -> tuple[int,
     return first - 1, last
 
 
-def _annotated(file: _File, unit: Unit, rate: float | None, last_bout: int, reading: Reading) -> tuple[int, int] | None:
+def _annotated(file: File, unit: Unit, rate: float | None, last_bout: int, reading: Reading) -> tuple[int, int] | None:
     """Half-open frames that the head states as annotated."""
     if file.first is None or file.last is None:
         reading.report.note("the head does not state what was annotated, so that nothing counts as scored")
@@ -176,55 +152,6 @@ def _annotated(file: _File, unit: Unit, rate: float | None, last_bout: int, read
     return start, stop
 
 
-def _parse(path: Path) -> _File:
-    lines = [line.strip() for line in read_text(path).splitlines()]
-    if not lines or not lines[0].lower().startswith(HEADER.lower()):
-        raise ValueError(f"{path}, line 1: expected {HEADER!r}")
-    first = next((k for k, line in enumerate(lines) if _CHANNEL.fullmatch(line)), len(lines))
-    file = _File()
-    _parse_head(lines[1:first], file, path)
-    behavior = ""
-    for number, text in enumerate(lines[first:], first + 1):
-        where = f"{path}, line {number}"
-        if head := _CHANNEL.fullmatch(text):
-            if head[1] in file.blocks:
-                raise ValueError(f"{where}: channel {head[1]!r} stands twice")
-            file.blocks.append(head[1])
-            behavior = ""
-        elif text.startswith(">"):
-            behavior = text[1:].strip()
-            if not behavior:
-                raise ValueError(f"{where}: expected the name of a behaviour")
-            file.behaviors += [behavior] if behavior not in file.behaviors else []
-        elif text and not behavior:
-            raise ValueError(f"{where}: expected a behaviour ('>name') before it, got {text[:40]!r}")
-        elif text and not text.lower().startswith("start"):
-            file.rows.append(_row(text, where, file.blocks[-1], behavior))
-    return file
-
-
-def _parse_head(lines: list[str], file: _File, path: Path) -> None:
-    part = ""
-    for number, text in enumerate(lines, 2):
-        low, where = text.lower(), f"{path}, line {number}"
-        if not text:
-            part = ""
-        elif low.startswith("movie file"):
-            file.movies = text.partition(":")[2].strip()
-            part = "" if file.movies else "movies"
-        elif low.startswith("annotation ") and ":" in text:
-            _stated(file, low, where)
-        elif low.startswith("list of "):
-            part = "channels" if "channel" in low else "behaviors"
-        elif part == "movies":
-            file.movies = f"{file.movies} {text}".strip()
-        elif part:
-            names = file.listed if part == "channels" else file.behaviors
-            names += [text] if text not in names else []
-        elif not low.startswith(("stimulus name", "start date time")):
-            raise ValueError(f"{where}: expected the head of a Bento file, got {text[:40]!r}")
-
-
 def _recording(movies: str, reading: Reading) -> str:
     """Several movies show one recording from several sides; their names may hold spaces."""
     names = [video_recording(m, reading.recordings) for m in re.split(r"(?<=\.[A-Za-z0-9]{3})\s+", movies) if m.strip()]
@@ -240,37 +167,6 @@ def _recording(movies: str, reading: Reading) -> str:
     return names[0]
 
 
-def _stated(file: _File, low: str, where: str) -> None:
-    key, _, value = low.partition(":")
-    if found := re.fullmatch(r"annotation (start|stop) (frame|time)", key.strip()):
-        number = _number(value, where)
-        setattr(file, "first" if found[1] == "start" else "last", (found[2], number))
-    elif key.strip() == "annotation framerate":
-        file.rate = _number(value, where)
-        if not 0 < file.rate <= 1e6:
-            raise ValueError(f"{where}: expected a frame rate, got {value.strip()[:40]!r}")
-
-
-def _row(text: str, where: str, channel: str, behavior: str) -> _Row:
-    cells = text.split()
-    if len(cells) not in (2, 3):
-        raise ValueError(f"{where}: expected start, stop and duration, got {text[:40]!r}")
-    start, stop, *duration = (_number(c, where) for c in cells)
-    if stop < start:
-        raise ValueError(f"{where}: expected start <= stop, got {start:g} and {stop:g}")
-    return _Row(int(where.rsplit(" ", 1)[1]), channel, behavior, start, stop, *(duration or [None]))
-
-
-def _number(text: str, where: str) -> float:
-    try:
-        number = float(text) if re.fullmatch(r"\s*[0-9.]+(e[+-]?\d+)?\s*", text, re.IGNORECASE) else math.nan
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= LAST_FRAME:
-        raise ValueError(f"{where}: expected a number from 0 on, got {text.strip()[:40]!r}")
-    return number
-
-
 def write(annotations: Annotations, writing: Writing) -> None:
     """One channel per individual and scorer, in seconds of the kind that Bento for MATLAB writes."""
     report, rate = writing.report, writing.rate(annotations)
@@ -280,7 +176,7 @@ def write(annotations: Annotations, writing: Writing) -> None:
     rows = pd.concat([annotations.bouts[columns], annotations.scored[columns]]).drop_duplicates()
     groups = sorted(rows.itertuples(index=False, name=None), key=lambda g: (g[0] != WHOLE_VIEW, *g))
     channels: dict[str, tuple[str, ...]] = {}
-    if wrong := [b for b in annotations.behaviors if _CHANNEL.fullmatch(b) or b.startswith(">")]:
+    if wrong := [b for b in annotations.behaviors if CHANNEL.fullmatch(b) or b.startswith(">")]:
         raise ValueError(f"{writing.name}: a Bento file cannot hold the name {wrong[0]!r}; rename the behaviour")
     if groups and groups[0][0] != WHOLE_VIEW:
         report.lose(f"that no row is of the whole view: the first channel is read as that, it is of {groups[0][0]!r}")

@@ -99,7 +99,7 @@ def _class_names(content: dict[str, Any], reading: Reading) -> dict[int, str]:
         names = {str(k): n for k, n in enumerate(names)}
     if not isinstance(names, dict) or not names or len(names) > _MAX_CLASSES:
         raise ValueError(f"{where}: expected names by number")
-    out = {}
+    out: dict[int, str] = {}
     for key, name in names.items():
         if not (key.isascii() and key.isdigit() and len(key) < 5):
             raise ValueError(f"{where}: expected the number of a class, got {key[:40]!r}")

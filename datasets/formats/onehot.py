@@ -52,7 +52,7 @@ def recognise(sample: Sample) -> bool:
         return False
     first = int(header[0].strip().lower() in _INDEX)
     names = [name.strip() for name in header[first:]]
-    if not names or not all(names) or any(_is_number(name) for name in names):
+    if not names or not all(names) or header[0].strip().lower() == "time" or any(_is_number(name) for name in names):
         return False
     return all(
         len(row) == len(header)

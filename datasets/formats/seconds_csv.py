@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def read(reading: Reading) -> Annotations:
     lines = read_text(path).splitlines(keepends=True)
     comments = next((k for k, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
     text = "".join(lines[comments:])
-    bouts = []
+    bouts: list[dict[str, Any]] = []
     for where, row in named_rows(text, path, COLUMNS, first=comments + 1):
         name = formula_plain([row["labelid"]])[0].strip()
         if not name:
@@ -62,7 +63,7 @@ def read(reading: Reading) -> Annotations:
             bouts[-1]["score"] = seconds(row["score"], where) if row["score"] else np.nan
     keys = _meta("".join(lines[:comments]), path)
     listed = _classes(path)
-    known = dict.fromkeys([*keys, *listed, *(row["behavior"] for row in bouts)])
+    known = list(dict.fromkeys([*keys, *listed, *(str(row["behavior"]) for row in bouts)]))
     if more := [n for n in known if n not in {row["behavior"] for row in bouts}]:
         reading.report.note(f"known from the meta line or {CLASSES}, without bouts: {', '.join(more[:8])}")
     bouts, _ = without(bouts, [], reading.unscored, reading.report)

@@ -81,9 +81,9 @@ def read(reading: Reading) -> Annotations:
             raise ValueError(f"{path}: expected columns of 0 and 1 behind the features, got none")
         before = header[columns[0] - 1]
         sure = f"{PROBABILITY}{header[columns[0]]}" == before or before.lower().startswith(_LAST_FEATURES)
-        names = ", ".join(header[k] for k in columns)
+        found = ", ".join(header[k] for k in columns)
         told = "the columns behind SimBA's features" if sure else "the last columns that hold only 0 and 1"
-        report.note(f"taken for behaviours, as {told}: {names}" + ("" if sure else f"; {CONFIG} would tell"))
+        report.note(f"taken for behaviours, as {told}: {found}" + ("" if sure else f"; {CONFIG} would tell"))
     names = [header[k] for k in columns]
     numbers, values, chances = _states(path, header, columns)
     whole = np.full((numbers[-1] + 1, len(columns)), NOT_SCORED, dtype=np.int8)

@@ -136,7 +136,7 @@ def test_states_there_and_back(tmp_path_factory, values):
         ("2\t3\t1.1", "2\tnan\t1.1", "line 23: expected a number from 0 on, got 'nan'"),
         ("2\t3\t1.1", "2\t1e300\t1.1", "line 23: expected a number from 0 on"),
         ("2\t3\t1.1", "2", "line 23: expected start, stop and duration"),
-        ("2\t3\t1.1", "2.03\t3\t1.07", "line 23: expected multiples of 1/10 s"),
+        ("2\t3\t1.1", "2.04\t3\t1.06", "line 23: expected multiples of 1/10 s"),
         ("2\t3\t1.1", "2\t3\t9", "expected durations of stop - start or one frame more"),
         ("0.1\t0.5\t0.5", "0\t0.4\t0.5", "line 22: expected frames from 1 on, got 0"),
         ("Ch2---", "Ch1---", "line 30: channel 'Ch1' stands twice"),
