@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         simulate_recording,
     )
     from behavior_prism.encoder import VideoEncoder, VideoEncoderConfig, load_encoder
+    from behavior_prism.study import Study
 
 _HOMES = {
     "analysis": (
@@ -66,6 +67,7 @@ _HOMES = {
         "simulate_recording",
     ),
     "encoder": ("VideoEncoder", "VideoEncoderConfig", "load_encoder"),
+    "study": ("Study",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -73,6 +75,7 @@ __all__ = [
     "Annotations",
     "LinearProbe",
     "Recording",
+    "Study",
     "Video",
     "VideoEncoder",
     "VideoEncoderConfig",

@@ -25,6 +25,7 @@ from .console import (
 )
 from .labels_cli import app as labels_app
 from .show_cli import show
+from .study_cli import add, init, relocate, status
 from .weights_cli import app as weights_app
 
 app = typer.Typer(
@@ -41,6 +42,8 @@ app.add_typer(weights_app, name="weights")
 app.add_typer(labels_app, name="labels")
 app.command()(check)
 app.command()(show)
+for _command in (init, add, status, relocate):
+    app.command()(_command)
 
 
 @app.callback()

@@ -1,0 +1,454 @@
+"""A study: the folder on a lab's disk that ties recordings, animals, labels, features and results together.
+
+``study.toml`` and three csv files are for people; everything else in it is made by commands and can be made again, but
+for ``labels``. Nothing here opens a video before it must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from .files import atomic_write
+from .study_checks import check_tables, files_in, individual_of
+from .study_files import Fingerprints, found_path, slug_problem
+from .study_tables import ANIMAL_COLUMNS, RECORDING_COLUMNS, SUBJECT_COLUMNS, Row, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from behavior_prism.datasets import CropSpec, Ethogram, Recording
+
+    from .study_settings import StudySettings
+
+SETTINGS = "study.toml"
+
+
+class Study:
+    """Recordings, animals, behaviours and settings of one study, and where its files lie.
+
+    Make one with :meth:`create`, open it with :meth:`open`.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Folder of the study.
+
+    Examples
+    --------
+    >>> study = Study.create("cages", behaviors=("walk", "rear"))  # doctest: +SKIP
+    >>> study.add(["videos/cage1.mp4", "videos/cage2.mp4"], animals=["m1"])  # doctest: +SKIP
+    >>> study.recording("cage1").num_frames  # doctest: +SKIP
+    9000
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from .study_settings import read_settings
+
+        self.folder = folder
+        self.settings: StudySettings = read_settings(folder / SETTINGS)
+        self.reload()
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Open a study.
+
+        Parameters
+        ----------
+        folder : str or pathlib.Path
+            Its folder, or its ``study.toml``.
+
+        Returns
+        -------
+        Study
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        ValueError
+            If one of its files is wrong; the line is named.
+        """
+        folder = Path(folder)
+        folder = folder.parent if folder.name == SETTINGS and folder.is_file() else folder
+        if not (folder / SETTINGS).is_file():
+            raise FileNotFoundError(f"{folder}: expected the folder of a study, got none with a {SETTINGS}")
+        return cls(folder)
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        *,
+        name: str | None = None,
+        behaviors: Ethogram | Iterable[str] = (),
+        encoder: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        crop: CropSpec | None = None,
+    ) -> Self:
+        """Make a study in a new folder, or in one that holds none yet.
+
+        Parameters
+        ----------
+        folder : str or pathlib.Path
+            Where; what lies there already stays.
+        name : str, optional
+            By default that of the folder.
+        behaviors : Ethogram or iterable of str
+            What is under study.
+        encoder, defaults, crop
+            As in ``study.toml``; see :class:`~behavior_prism.study_settings.StudySettings`.
+
+        Returns
+        -------
+        Study
+
+        Raises
+        ------
+        FileExistsError
+            If there is a study already.
+        ValueError
+            If an argument is wrong.
+        """
+        from behavior_prism.datasets import Ethogram
+
+        from .study_settings import StudySettings, read_settings, settings_text
+
+        folder = Path(folder)
+        if (folder / SETTINGS).exists():
+            raise FileExistsError(
+                f"{folder / SETTINGS}: there is a study already; edit that file, or take another folder"
+            )
+        settings = StudySettings(
+            name=name or folder.resolve().name,
+            ethogram=behaviors if isinstance(behaviors, Ethogram) else Ethogram(behaviors),
+            encoder={"name": "tiny", "weights": "auto", **(encoder or {})},
+            defaults=dict(defaults or {}),
+            crop=crop,
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        tables = _tables(folder)
+        check_tables(*tables)  # tables that somebody wrote before there was a study
+        for table in tables:
+            table.save()
+        with atomic_write(folder / SETTINGS) as fresh:  # the last of all: it is what makes a folder a study
+            fresh.write_text(settings_text(settings), encoding="utf-8")
+            try:
+                read_settings(fresh)
+            except ValueError as error:
+                raise ValueError(str(error).replace(str(fresh), str(folder / SETTINGS))) from None
+        return cls(folder)
+
+    def __repr__(self) -> str:
+        return f"Study({self.name!r}, {len(self.names)} recordings, folder={str(self.folder)!r})"
+
+    def reload(self) -> None:
+        """Read the tables again, after somebody edited them.
+
+        Raises
+        ------
+        ValueError
+            If they are wrong; then what was read before stays.
+        """
+        tables = _tables(self.folder)
+        check_tables(*tables)
+        self._recordings, self._animals, self._subjects = tables
+
+    # what it says
+
+    @property
+    def name(self) -> str:
+        """Of the study."""
+        return self.settings.name
+
+    @property
+    def ethogram(self) -> Ethogram:
+        """Behaviours under study."""
+        return self.settings.ethogram
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the recordings, in their order."""
+        return [row["recording"] for row in self._recordings.rows]
+
+    @property
+    def recordings(self) -> pd.DataFrame:
+        """``recordings.csv`` as it stands there, text in every cell, with the columns that people added."""
+        return _frame(self._recordings)
+
+    @property
+    def animals(self) -> pd.DataFrame:
+        """``animals.csv`` as it stands there."""
+        return _frame(self._animals)
+
+    @property
+    def subjects(self) -> pd.DataFrame:
+        """``subjects.csv``: which animal is which individual of a recording."""
+        return _frame(self._subjects)
+
+    def row(self, name: str) -> Row:
+        """The row of a recording.
+
+        Parameters
+        ----------
+        name : str
+            Of the recording.
+
+        Returns
+        -------
+        Row
+
+        Raises
+        ------
+        ValueError
+            If the study has no such recording.
+        """
+        for row in self._recordings.rows:
+            if row["recording"] == name:
+                return row
+        raise ValueError(f"{self._recordings.path}: unknown recording {name!r}, expected one of {self.names}")
+
+    def individuals(self, name: str) -> dict[str, str]:
+        """Animals of a recording by what they are called in it.
+
+        Parameters
+        ----------
+        name : str
+            Of the recording.
+
+        Returns
+        -------
+        dict of str to str
+            From individual to animal.
+        """
+        self.row(name)
+        return {individual_of(r): r["animal"] for r in self._subjects.rows if r["recording"] == name}
+
+    def groups(self) -> dict[str, str]:
+        """Which recordings must not be parted between training and test.
+
+        Returns
+        -------
+        dict of str to str
+            From recording to the name of its group, which is that of its first recording. Recordings that share an
+            animal are in one group, also by way of others. Cameras of one session are, too, unless the animals of
+            both are known to be others.
+        """
+        animals = {name: frozenset(self.individuals(name).values()) for name in self.names}
+        first = {name: name for name in self.names}
+
+        def join(a: str, b: str) -> None:
+            low, high = sorted((first[a], first[b]), key=self.names.index)
+            first.update({name: low for name, group in first.items() if group == high})
+
+        seen: dict[str, str] = {}
+        for name in self.names:
+            for animal in sorted(animals[name]):
+                join(seen.setdefault(animal, name), name)
+        rows = self._recordings.rows
+        for k, a in enumerate(rows):
+            for b in rows[:k] if a["session"] and a["camera"] else ():
+                views = a["session"] == b["session"] and b["camera"] not in ("", a["camera"])
+                if views and not (animals[a["recording"]] and animals[b["recording"]]):
+                    join(a["recording"], b["recording"])
+        return first
+
+    # where its files are
+
+    def video_files(self, name: str) -> list[Path]:
+        """Files of a recording; they need not be there.
+
+        Parameters
+        ----------
+        name : str
+            Of the recording.
+
+        Returns
+        -------
+        list of pathlib.Path
+            Where the study says that they are, or where the same file was seen last.
+        """
+        return [path for _, path, _ in self._located(name, Fingerprints(self.folder))]
+
+    def _located(self, name: str, prints: Fingerprints) -> list[tuple[str, Path, str]]:
+        """Path as written, place, and known fingerprint of the files of a recording."""
+        row = self.row(name)
+        stored = files_in(row["video"])
+        known = files_in(row["fingerprint"]) or [""] * len(stored)
+        out = []
+        for text, fingerprint in zip(stored, known, strict=True):
+            path = found_path(self.folder, text)
+            seen = prints.last_seen(text)
+            if fingerprint and not path.exists() and seen and seen.exists() and prints.of(text, seen) == fingerprint:
+                path = seen  # the study was copied, its videos were not
+            out.append((text, path, fingerprint))
+        return out
+
+    def recording(self, name: str) -> Recording:
+        """Open a recording, with its tracks, its times and what is known about it.
+
+        Parameters
+        ----------
+        name : str
+            Of the recording.
+
+        Returns
+        -------
+        Recording
+
+        Raises
+        ------
+        FileNotFoundError
+            If a file is not there.
+        ValueError
+            If a file cannot be used, or the individuals of ``subjects.csv`` are not those of the tracks.
+        """
+        from behavior_prism.datasets import RecordingInfo, load_recording
+
+        row, animals = self.row(name), self.individuals(name)
+        files, timing = self.source_of(name)
+        tracks = self._beside(row, "tracks")
+        groups = {a["group"] for a in self._animals.rows if a["animal"] in animals.values()}
+        found = load_recording(
+            files,
+            name=name,
+            tracks=tracks,
+            info=RecordingInfo(
+                session=row["session"],
+                group=row["group"] or (groups.pop() if len(groups) == 1 else ""),
+                camera=row["camera"],
+                animals=tuple(animals.values()),
+                notes=row["notes"],
+            ),
+            **timing,
+        )
+        if found.tracks is not None:
+            self._check_individuals(name, [str(i) for i in found.tracks["individual"].values])
+        return found
+
+    def source_of(self, name: str) -> tuple[Path | list[Path], dict[str, Any]]:
+        """What ``open_video`` and ``load_recording`` need to open a recording's frames.
+
+        Parameters
+        ----------
+        name : str
+            Of the recording.
+
+        Returns
+        -------
+        files : pathlib.Path or list of pathlib.Path
+            One or several.
+        timing : dict
+            ``fps`` or ``times``, where ``recordings.csv`` says so.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If a file is not there, or the table of times is none.
+        """
+        from behavior_prism.datasets import read_timestamps
+
+        row, files = self.row(name), self.video_files(name)
+        for path in (p for p in files if not p.exists()):
+            at = self._recordings.where(row.line)
+            raise FileNotFoundError(f"{at}: {path}: no such video; behavior-prism relocate finds it elsewhere")
+        stamps = self._beside(row, "timestamps")
+        timing: dict[str, Any] = {}
+        if stamps is not None:
+            column, unit = row["timestamps_column"], row["timestamps_unit"] or "s"
+            timing["times"] = read_timestamps(
+                stamps, column=int(column) if column.isdecimal() else column or None, unit=unit
+            )
+        elif row["fps"]:
+            timing["fps"] = float(row["fps"])
+        return files[0] if len(files) == 1 else files, timing
+
+    def _beside(self, row: Row, column: str) -> Path | None:
+        if not row[column]:
+            return None
+        path = found_path(self.folder, row[column])
+        if not path.exists():
+            raise FileNotFoundError(f"{self._recordings.where(row.line)}: {column}: {path}: no such file")
+        return path
+
+    def _check_individuals(self, name: str, known: Sequence[str]) -> None:
+        for row in self._subjects.rows:
+            if row["recording"] == name and individual_of(row) not in known:
+                raise ValueError(
+                    f"{self._subjects.where(row.line)}: individual: expected one of the tracks' {list(known)}, "
+                    f"got {individual_of(row)!r}"
+                )
+
+    @property
+    def journal_folder(self) -> Path:
+        """Where the journal of labels lies; ``Journal.open`` wants the study's own folder."""
+        return self.folder / "labels" / "journal"
+
+    def features_folder(self, recording: str) -> Path:
+        """Folder of the feature stores of a recording."""
+        return self._inside("features", recording)
+
+    def feature_path(self, recording: str, key: str) -> Path:
+        """Feature store of a recording and a key of settings."""
+        if len(key) < 12 or not key.isalnum():
+            raise ValueError(f"key: expected the hash of settings, got {key!r}")
+        return self.features_folder(recording) / f"{key[:12]}.zarr"
+
+    def predictions_folder(self, probe: str) -> Path:
+        """Folder of what a probe predicted: ``<recording>.zarr`` and ``bouts.csv``."""
+        return self._inside("predictions", probe)
+
+    def probe_folder(self, probe: str) -> Path:
+        """Folder of a probe."""
+        return self._inside("probes", probe)
+
+    @property
+    def reports_folder(self) -> Path:
+        """Folder of reports."""
+        return self.folder / "reports"
+
+    @property
+    def exports_folder(self) -> Path:
+        """Folder of files for other tools."""
+        return self.folder / "exports"
+
+    def _inside(self, what: str, name: str) -> Path:
+        if problem := slug_problem(name):  # no name leaves the folder
+            raise ValueError(f"{what}: {problem}")
+        return self.folder / what / name
+
+    # what changes it
+
+    def add(self, videos: Sequence[str | Path], **options: Any) -> Any:
+        """Add recordings; see :func:`behavior_prism.study_add.add_videos`, which takes the same."""
+        from .study_add import add_videos
+
+        return add_videos(self, videos, **options)
+
+    def relocate(self, roots: Sequence[str | Path]) -> Any:
+        """Find moved videos again; see :func:`behavior_prism.study_relocate.relocate_videos`, which takes the same."""
+        from .study_relocate import relocate_videos
+
+        return relocate_videos(self, roots)
+
+    def status(self) -> Any:
+        """What is there and what is missing; see :func:`behavior_prism.study_status.study_status`."""
+        from .study_status import study_status
+
+        return study_status(self)
+
+
+def _tables(folder: Path) -> tuple[Table, Table, Table]:
+    return (
+        Table(folder / "recordings.csv", RECORDING_COLUMNS, ("recording", "video")),
+        Table(folder / "animals.csv", ANIMAL_COLUMNS, ("animal",)),
+        Table(folder / "subjects.csv", SUBJECT_COLUMNS, ("recording", "animal")),
+    )
+
+
+def _frame(table: Table) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = [c for c in table.columns if not c.startswith("\0")]
+    return pd.DataFrame([{c: row[c] for c in columns} for row in table.rows], columns=columns, dtype=object)
