@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from behavior_prism.datasets.bout_rows import BOUT_COLUMNS, WHOLE_VIEW
+from ..bout_rows import BOUT_COLUMNS, WHOLE_VIEW
 
 ABOUT = {
     "start_time": "Begin [s].",
@@ -62,7 +62,7 @@ def table_columns(
     numbers = rows[list(frames)].fillna(-1).astype("int64")
     if (numbers >= 0).any(axis=None):
         data |= {"frame" if len(frames) == 1 else column: numbers[column] for column in frames}
-    for column in (c for c in rows if c not in (*BOUT_COLUMNS, "labeling_method") and report is not None):
+    for column in (str(c) for c in rows if c not in (*BOUT_COLUMNS, "labeling_method") and report is not None):
         values = rows[column]
         if pd.api.types.is_string_dtype(values) and not isinstance(values.dtype, pd.CategoricalDtype):
             if (values.fillna("") != "").any():

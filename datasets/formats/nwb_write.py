@@ -13,10 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.bout_rows import WHOLE_VIEW
-from behavior_prism.datasets.ethogram import Ethogram
-
+from ..annotations import Annotations
+from ..bout_rows import BOUT_COLUMNS, WHOLE_VIEW
+from ..ethogram import Ethogram
 from .ethogram_text import texts_of
 from .h5_guard import open_h5
 from .label_format import Writing
@@ -174,6 +173,8 @@ def _add_tables(file: Any, module: Any, annotations: Annotations, writing: Writi
                 ),
             )
             module.add(table)
+    if further := [str(c) for c in scored if c not in BOUT_COLUMNS]:
+        report.lose(f"further columns of scored intervals: {', '.join(further)}")
     if len(scored) and (scored["behavior"] != "").any():
         report.note("what was scored differs by behaviour: 'behavior' of the observation intervals says it")
     if point.any():
