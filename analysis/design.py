@@ -175,6 +175,7 @@ def missed_bouts(features: xr.Dataset, annotations: Annotations) -> int:
     part = sampled_part(features)
     end = min(int(sampled[-1]) + part.get("step", 1), part.get("stop_frame", features.sizes["edge"] - 1))
     start, stop = (annotations.bouts[name].to_numpy() for name in ("start_frame", "stop_frame"))
+    stop = np.maximum(stop, start + 1)  # a point event has the frame at which it happens
     between = np.searchsorted(sampled, start) == np.searchsorted(sampled, stop)
     return int((between & (start > sampled[0]) & (start < end)).sum())
 

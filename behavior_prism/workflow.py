@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +21,7 @@ from .schemas import NOT_SCORED
 if TYPE_CHECKING:
     import xarray as xr
 
-    from behavior_prism.datasets import Annotations, WindowSpec
+    from behavior_prism.datasets import Annotations, Behavior, Ethogram, WindowSpec
     from behavior_prism.encoder import LoadedEncoder
 
 FEATURES_ENDING = ".features.zarr"
@@ -306,6 +306,7 @@ def _merge_labels(
     ignore: Sequence[str],
 ) -> tuple[list[Annotations | None], list[str]]:
     from behavior_prism.datasets import Annotations, score_whole
+    from behavior_prism.datasets.annotations import spelled_out
 
     parts_of = {str(s.attrs["recording"]): _parts_of(tables, s) for s in stores}
     where = {b: name for name, parts in parts_of.items() for p in parts for b in _occurring(p) if b not in ignore}
@@ -321,6 +322,7 @@ def _merge_labels(
         )
     if not known and any(parts_of.values()):
         raise ValueError("the labels name no behaviour that is not ignored")
+    ethogram = _one_ethogram([p for parts in parts_of.values() for p in parts], known)
     annotations: list[Annotations | None] = []
     notes = []
     for store in stores:
@@ -329,12 +331,18 @@ def _merge_labels(
         if not parts:
             annotations.append(None)
             continue
+        if any((p.scored["behavior"] == "").any() for p in parts):
+            foreign = [b for b in known if not any(b in p.behaviors for p in parts)]
+            if foreign:
+                notes.append(f"{recording}: its labels do not know {', '.join(foreign)}; not scored there")
+            # "everything was scored" means what that file knows, not what another one adds
+            parts = [p if set(known) <= set(p.behaviors) else spelled_out(p) for p in parts]
         bouts = pd.concat([p.bouts for p in parts], ignore_index=True)
         scored = pd.concat([p.scored for p in parts], ignore_index=True)
         merged = Annotations(
             bouts=bouts[bouts["behavior"].isin(known)],
             scored=scored[scored["behavior"].isin(("", *known))],
-            behaviors=known,
+            ethogram=ethogram,
         )
         if not len(scored):
             merged = score_whole(merged, recording=recording, edges=store["edge_time"].values)
@@ -342,6 +350,21 @@ def _merge_labels(
         notes += _note_on_missed(store, merged)
         annotations.append(merged)
     return annotations, notes
+
+
+def _one_ethogram(parts: Sequence[Annotations], known: Sequence[str]) -> Ethogram:
+    """The behaviours under study, with what the label files say of them: which of them are point events."""
+    from behavior_prism.datasets import Ethogram
+
+    said: dict[str, Behavior] = {}
+    for part in parts:
+        own = set(_occurring(part))
+        for behavior in part.ethogram:
+            if behavior.name not in known or behavior.name not in own:
+                continue
+            if said.setdefault(behavior.name, behavior).kind != behavior.kind:
+                raise ValueError(f"behaviour {behavior.name!r}: a state in one label file and a point event in another")
+    return Ethogram(replace(said[b], key="", id="") if b in said else b for b in known)
 
 
 def _occurring(part: Annotations) -> list[str]:
