@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from .annotations import Annotations
+from .interval_sets import NEARLY
 from .match_report import MatchReport
 
 
@@ -147,11 +148,12 @@ def _place(
             first[from_seconds], moved = _nearest(start[from_seconds], own)
             last[from_seconds], moved_too = _nearest(stop[from_seconds], own)
             report.snapped = max(report.snapped, moved, moved_too)
-            # a bout shorter than half a frame was seen at one frame
+            # a bout shorter than half a frame was seen at one frame: the one that was shown in its middle
             short = from_seconds & ~point & (first == last) & (first >= 0) & (last <= count)
             if short.any():
-                last[short & (first < count)] += 1
-                first[short & (last == first)] -= 1
+                middle = np.searchsorted(own, (start[short] + stop[short]) / 2, side="right") - 1
+                first[short] = np.clip(middle, 0, count - 1)
+                last[short] = first[short] + 1
                 report.note(f"{name}: {int(short.sum())} bouts shorter than half a frame were given one frame")
         event = rows & point
         first[event] = np.where(first[event] == count, count - 1, first[event])  # at the very end: its last frame
@@ -168,6 +170,16 @@ def _place(
             keep &= ~outside
             first[beyond], last[beyond] = np.clip(first[beyond], 0, count), np.clip(last[beyond], 0, count)
         settled = rows & ~outside
+        both = settled & ~beyond & ~from_seconds & ~np.isnan(start)
+        ends = np.concatenate(
+            [own[frame[both].astype(np.int64)] - t[both] for frame, t in ((first, start), (last, stop))]
+        )
+        far = np.abs(ends).reshape(2, -1).max(axis=0) > 1.01 * _step(own)
+        if far.any():
+            report.note(
+                f"{name}: the seconds of {int(far.sum())} rows are not the times of their frames, by up to "
+                f"{np.abs(ends).max():.3g} s; the frames count"
+            )
         moved_rows = settled & (np.isnan(start) | from_seconds | beyond)
         start[moved_rows] = own[first[moved_rows].astype(np.int64)]
         stop[moved_rows] = own[last[moved_rows].astype(np.int64)]
@@ -218,8 +230,11 @@ def at_rate(annotations: Annotations, fps: float) -> Annotations:
         point = table["behavior"].isin(annotations.ethogram.points) & (table is annotations.bouts)
         bare = table["start_frame"].isna()
         if bare.any():
-            first, last = ((table[c] * fps).round() for c in ("start", "stop"))
-            last = last.where((last > first) | point, first + 1)
+            # half-way goes up, as in `_nearest`: to even, every other bout would be two frames longer
+            first, last = (np.floor(table[c] * fps + 0.5 + 1e-6) for c in ("start", "stop"))
+            short = (last == first) & ~point
+            first = first.where(~short, np.floor((table["start"] + table["stop"]) / 2 * fps + 1e-6))
+            last = last.where(~short, first + 1)
             if (first[bare] < 0).any():
                 raise ValueError(f"expected times from 0 s on, got {table['start'][bare].min():g} s")
             moved = max(float((f / fps - table[c])[bare].abs().max()) for f, c in ((first, "start"), (last, "stop")))
@@ -239,11 +254,15 @@ def at_rate(annotations: Annotations, fps: float) -> Annotations:
     return Annotations(bouts=tables[0], scored=tables[1], ethogram=annotations.ethogram, report=report)
 
 
+def _step(edges: np.ndarray) -> float:
+    return float(np.median(np.diff(edges))) or 1.0
+
+
 def _nearest(seconds: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, float]:
     """Edge nearest to each time, counted on beyond both ends at the median frame interval, and the farthest move."""
-    step = float(np.median(np.diff(edges))) or 1.0
+    step = _step(edges)
     right = np.clip(np.searchsorted(edges, seconds), 1, len(edges) - 1)
-    nearer_left = seconds - edges[right - 1] < edges[right] - seconds
+    nearer_left = seconds - edges[right - 1] < edges[right] - seconds - NEARLY  # half-way goes to the right
     index = np.where(nearer_left, right - 1, right).astype(np.float64)
     before, after = seconds < edges[0] - step / 2, seconds > edges[-1] + step / 2
     index[before] = np.round((seconds[before] - edges[0]) / step)
