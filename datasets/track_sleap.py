@@ -102,7 +102,7 @@ def _load_slp(sleap_io: Any, path: Path) -> Any:
     """Load SLEAP's own format; the first version of it carries no number, which sleap-io asks for."""
     with h5py.File(path) as file:
         for table in file.values():
-            if isinstance(table, h5py.Dataset) and not table.name.startswith("/video"):
+            if isinstance(table, h5py.Dataset) and not str(table.name).startswith("/video"):
                 check_claim(table)
         numbered = "format_id" in file["metadata"].attrs
     if numbered:

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from behavior_prism.datasets.annotations import Annotations, runs
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-from behavior_prism.datasets.recording import recording_name
-
+from ..annotations import Annotations, runs
+from ..ethogram import Behavior, Ethogram
+from ..recording import recording_name
 from .frame_rows import Span, frame_number, frame_table, with_holes
 from .label_format import LabelFormat, Reading, Sample
 from .mat_cells import cells, numbers

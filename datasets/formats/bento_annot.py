@@ -19,11 +19,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.bout_rows import WHOLE_VIEW
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-from behavior_prism.datasets.match_report import MatchReport
-
+from ..annotations import Annotations
+from ..bout_rows import WHOLE_VIEW
+from ..ethogram import Behavior, Ethogram
+from ..match_report import MatchReport
 from .bento_file import CHANNEL, HEADER, File, Row, parse
 from .frame_matrix import tell_states
 from .frame_rows import LAST_FRAME, frame_table, merged, spans_of, with_holes

@@ -15,8 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from behavior_prism.datasets.annotations import Annotations
-
+from ..annotations import Annotations
 from .boris_events import seconds_of, subject_of, touching
 from .boris_observations import Observation, annotations_of
 from .boris_table import (

@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from behavior_prism.datasets.annotations import Annotations, runs
-from behavior_prism.datasets.bout_rows import WHOLE_VIEW, empty_table
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-from behavior_prism.datasets.recording import recording_name
-
+from ..annotations import Annotations, runs
+from ..bout_rows import WHOLE_VIEW, empty_table
+from ..ethogram import Behavior, Ethogram
+from ..recording import recording_name
 from .boris_events import NO_SUBJECT, seconds_of
 from .boris_table import Header, columns_of, head_rows, table_rows, write_table
 from .label_format import LabelFormat, Reading, Sample, Writing

@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-from behavior_prism.datasets.match_report import MatchReport
-
+from ..ethogram import Behavior, Ethogram
+from ..match_report import MatchReport
 from .boris_events import TARGET_SET
 
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from behavior_prism.datasets.bout_rows import WHOLE_VIEW
+from ..bout_rows import WHOLE_VIEW
 
 NO_SUBJECT = "No focal subject"
 SCORER_VARIABLES = ("scorer", "observer", "coder", "rater", "annotator")

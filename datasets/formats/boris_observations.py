@@ -14,11 +14,10 @@ from typing import Any
 
 import pandas as pd
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.bout_rows import empty_table
-from behavior_prism.datasets.ethogram import Ethogram
-from behavior_prism.datasets.recording import recording_name
-
+from ..annotations import Annotations
+from ..bout_rows import empty_table
+from ..ethogram import Ethogram
+from ..recording import recording_name
 from .boris_events import STEP
 from .frame_rows import minus
 from .label_format import Reading

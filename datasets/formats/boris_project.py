@@ -18,8 +18,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from behavior_prism.datasets.annotations import Annotations
-
+from ..annotations import Annotations
 from .boris_ethogram import Conf, table_of, text_of
 from .boris_events import SCORER_VARIABLES, Press, rows_of, seconds_of, subject_of, tidy_modifiers
 from .boris_observations import Observation, annotations_of, media_name

@@ -13,9 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.ethogram import behavior_id
-
+from ..annotations import Annotations
+from ..ethogram import behavior_id
 from .boris_ethogram import behaviors_conf, table_of
 from .boris_events import NO_SUBJECT, TARGET_SET
 from .boris_observations import media_name

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-
+from ..ethogram import Behavior, Ethogram
 from .boris_events import SCORER_VARIABLES, seconds_of, tidy_modifiers
 from .boris_observations import Observation
 from .guarded import csv_rows, formula_plain, formula_safe

@@ -13,8 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from behavior_prism.datasets.annotations import Annotations
-
+from ..annotations import Annotations
 from .boris_events import NO_SUBJECT, SCORER_VARIABLES, Press, rows_of, seconds_of
 from .boris_observations import Observation, annotations_of
 from .boris_table import (

@@ -8,10 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.bout_rows import WHOLE_VIEW
-from behavior_prism.datasets.recording import recording_name
-
+from ..annotations import Annotations
+from ..bout_rows import WHOLE_VIEW
+from ..recording import recording_name
 from .boris_events import NO_SUBJECT, tidy_modifiers
 from .label_format import Writing
 

@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from behavior_prism.datasets.annotations import Annotations, spelled_out
-from behavior_prism.datasets.bout_rows import BOUT_COLUMNS, FRAME_COLUMNS, SECOND_COLUMNS, TEXT_COLUMNS, WHOLE_VIEW
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-
+from ..annotations import Annotations, spelled_out
+from ..bout_rows import BOUT_COLUMNS, FRAME_COLUMNS, SECOND_COLUMNS, TEXT_COLUMNS, WHOLE_VIEW
+from ..ethogram import Behavior, Ethogram
 from .guarded import csv_rows, formula_plain, formula_safe
 from .label_format import LabelFormat, Reading, Sample, Writing
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.bout_operations import as_unscored
-from behavior_prism.datasets.bout_rows import (
+from ..annotations import Annotations
+from ..bout_operations import as_unscored
+from ..bout_rows import (
     BOUT_COLUMNS,
     FRAME_COLUMNS,
     SECOND_COLUMNS,
@@ -27,8 +27,7 @@ from behavior_prism.datasets.bout_rows import (
     WHOLE_VIEW,
     empty_table,
 )
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-
+from ..ethogram import Behavior, Ethogram
 from .guarded import MAX_BYTES, check_file
 from .label_format import LabelFormat, Reading, Sample, Writing
 
@@ -131,8 +130,9 @@ def _table(path: Path) -> tuple[Any, dict[bytes, bytes]]:
         length = 0
         for column in (c for c in table.columns if pa.types.is_dictionary(c.type)):
             for chunk in column.chunks:
-                lengths = pc.binary_length(chunk.dictionary)
-                length += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+                lengths = pc.binary_length(chunk.dictionary)  # pyright: ignore[reportAttributeAccessIssue]
+                total = pc.sum(lengths.take(chunk.indices))  # pyright: ignore[reportAttributeAccessIssue]
+                length += total.as_py() or 0
         if length > MAX_BYTES:
             raise ValueError(f"its text unpacks to {length >> 20} MiB, expected at most {MAX_BYTES >> 20} MiB")
         table = table.cast(pa.schema([f.with_type(pa.large_string()) if f.name in text else f for f in table.schema]))

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from behavior_prism.datasets.annotations import Annotations, runs
-from behavior_prism.datasets.bout_rows import WHOLE_VIEW
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-from behavior_prism.datasets.match_report import MatchReport
 from behavior_prism.schemas import NOT_SCORED, PRESENT
 
+from ..annotations import Annotations, runs
+from ..bout_rows import WHOLE_VIEW
+from ..ethogram import Behavior, Ethogram
+from ..match_report import MatchReport
 from .frame_matrix import subjects, tell_states
 from .frame_rows import LAST_FRAME, frame_table, merged, minus
 from .guarded import read_text

@@ -17,10 +17,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-from behavior_prism.datasets.recording import recording_name
-
+from ..annotations import Annotations
+from ..ethogram import Behavior, Ethogram
+from ..recording import recording_name
 from .frame_rows import LAST_FRAME, frame_table, merged, with_holes
 from .guarded import read_bytes
 from .label_format import LabelFormat, Reading, Sample
@@ -102,8 +101,8 @@ def _values(shapes: list[tuple[int, str]]) -> list[tuple[int, int, str]]:
 
 def _events(reading: Reading) -> Iterator[tuple[str, Any]]:
     """Facts of the file in their order; elements are let go as soon as they are read."""
-    from defusedxml import DefusedXmlException  # type: ignore[import-untyped]
-    from defusedxml.ElementTree import ParseError, iterparse  # type: ignore[import-untyped]
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import ParseError, iterparse
 
     path = reading.path
     data = read_bytes(path, max_bytes=MAX_BYTES)

@@ -13,9 +13,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-
+from ..annotations import Annotations
+from ..ethogram import Behavior, Ethogram
 from .frame_rows import frame_table
 from .guarded import read_text
 from .label_format import LabelFormat, Reading, Sample

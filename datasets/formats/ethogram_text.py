@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
+from ..ethogram import Behavior, Ethogram
 
 FIELDS = ("kind", "id", "key", "color", "category", "code", "exclusive_groups")
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")

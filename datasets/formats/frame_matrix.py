@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.bout_rows import WHOLE_VIEW
-from behavior_prism.datasets.dense_labels import DIRECTED, to_dense
 from behavior_prism.schemas import NOT_SCORED, PRESENT
 
+from ..annotations import Annotations
+from ..bout_rows import WHOLE_VIEW
+from ..dense_labels import DIRECTED, to_dense
 from .frame_rows import mask_rows
 from .label_format import Writing
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from behavior_prism.datasets.annotations import Annotations, runs
-from behavior_prism.datasets.bout_rows import WHOLE_VIEW, empty_table
+from ..annotations import Annotations, runs
+from ..bout_rows import WHOLE_VIEW, empty_table
 
 Span = tuple[int, int]
 LAST_FRAME = 10**9  # a year at 30 frames per second; a number above is no frame

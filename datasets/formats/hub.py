@@ -17,12 +17,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.binding import at_rate, bind_annotations, timelines
-from behavior_prism.datasets.ethogram import Ethogram
-from behavior_prism.datasets.match_report import MatchReport
-from behavior_prism.datasets.recording import recording_name
-
+from ..annotations import Annotations
+from ..binding import at_rate, bind_annotations, timelines
+from ..ethogram import Ethogram
+from ..match_report import MatchReport
+from ..recording import recording_name
 from .guarded import check_file
 from .label_format import HEAD_BYTES, LabelFormat, Reading, Sample, Writing
 
@@ -276,7 +275,9 @@ def save_annotations(
     options = _known_options(options or {}, stated, path)
     edges = {} if recording is None else timelines(recording)
     if edges:
-        annotations = bind_annotations(annotations, {n: e for n, e in edges.items() if n in annotations.recordings})
+        annotations = bind_annotations(
+            annotations, {n: e for n, e in edges.items() if {n, ""} & {*annotations.recordings}}
+        )
     if fps is not None:
         annotations = at_rate(annotations, fps)
     if path.is_dir():
@@ -332,14 +333,17 @@ def _known_options(options: Mapping[str, Any], stated: LabelFormat, path: Path) 
 
 
 def _module_by_ending(path: Path) -> ModuleType:
+    """The format with the longest ending that fits; of a plain csv the bout table, a folder is for bout tables too."""
     name = path.name.lower()
-    if name.endswith(".csv") or path.is_dir():
-        return _module_of("bouts")  # the plainest of many tables; the others are asked for by name
-    fitting = [m for m in _modules().values() if m.FORMAT.writes and name.endswith(m.FORMAT.suffixes)]
+    writing = [m for m in _modules().values() if m.FORMAT.writes]
+    lengths = {m.FORMAT.name: max((len(s) for s in m.FORMAT.suffixes if name.endswith(s)), default=0) for m in writing}
+    longest = max(lengths.values())
+    fitting = [m for m in writing if longest and lengths[m.FORMAT.name] == longest]
+    if path.is_dir() or name[-longest:] == ".csv":
+        return _module_of("bouts")
     if len(fitting) == 1:
         return fitting[0]
-    names = [m.FORMAT.name for m in fitting or _modules().values() if m.FORMAT.writes]
-    raise ValueError(f"{path}: name the format, one of {names}")
+    raise ValueError(f"{path}: name the format, one of {[m.FORMAT.name for m in fitting or writing]}")
 
 
 def _file_name(recording: str) -> str:

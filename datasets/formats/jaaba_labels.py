@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from behavior_prism.datasets.annotations import Annotations, spelled_out
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-
+from ..annotations import Annotations, spelled_out
+from ..ethogram import Behavior, Ethogram
 from .frame_rows import Span, frame_number, frame_table, merged, minus, numbered, spans_of, with_holes
 from .label_format import LabelFormat, Reading, Sample, Writing
 from .mat_cells import cell_row, cells, numbers

@@ -23,10 +23,9 @@ from typing import Any
 
 import pandas as pd
 
-from behavior_prism.datasets.annotations import Annotations, spelled_out
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-from behavior_prism.datasets.recording import recording_name
-
+from ..annotations import Annotations, spelled_out
+from ..ethogram import Behavior, Ethogram
+from ..recording import recording_name
 from .frame_rows import Span, frame_number, frame_table, merged, minus, numbered, spans_of, with_holes
 from .guarded import read_json
 from .label_format import LabelFormat, Reading, Sample, Writing

@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-
+from ..annotations import Annotations
+from ..ethogram import Behavior, Ethogram
 from .frame_rows import LAST_FRAME, frame_table, mask_rows, with_holes
 from .h5_guard import open_h5, own_items, read_table
 from .label_format import LabelFormat, Reading, Sample

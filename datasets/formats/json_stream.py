@@ -132,7 +132,7 @@ class JsonStream:
     def _take(self, end: int, kept: bytearray | None) -> None:
         """Move on to ``end``."""
         if kept is not None:
-            kept += self._data[self._place : end]
+            kept.extend(self._data[self._place : end])
             if len(kept) > MAX_VALUE:
                 raise ValueError(f"{self.path}: expected values of at most {MAX_VALUE >> 20} MiB")
         self._place = end

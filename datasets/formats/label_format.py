@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.match_report import MatchReport
+from ..annotations import Annotations
+from ..match_report import MatchReport
 
 HEAD_BYTES = 1 << 16
 

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-
+from ..annotations import Annotations
+from ..ethogram import Behavior, Ethogram
 from .frame_rows import frame_table, mask_rows, with_holes
 from .label_format import LabelFormat, Reading, Sample
 from .pickled_arrays import plain, read_pickled

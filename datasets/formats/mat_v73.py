@@ -27,7 +27,7 @@ def kinds_v73(path: Path) -> dict[str, str]:
 
     out = {}
     with h5py.File(path, "r") as file:
-        for name in file:
+        for name in map(str, file):
             if not name.startswith("#") and isinstance(file.get(name, getlink=True), h5py.HardLink):
                 out[name] = _object_kind(file[name]) or ""
     return out

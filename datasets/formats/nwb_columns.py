@@ -71,7 +71,7 @@ def table_columns(
             if values.notna().any():
                 data[column] = values
         else:
-            report.lose(f"column {column!r}, neither text nor numbers without gaps")
+            report.lose(f"column {column!r}, neither text nor numbers without gaps")  # pyright: ignore[reportOptionalMemberAccess]
     made = []
     for name, values in data.items():
         array = values.to_numpy()

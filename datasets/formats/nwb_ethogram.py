@@ -22,12 +22,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.bout_operations import as_unscored
-from behavior_prism.datasets.bout_rows import BOUT_COLUMNS, empty_table
-from behavior_prism.datasets.ethogram import Ethogram
-from behavior_prism.datasets.recording import recording_name
-
+from ..annotations import Annotations
+from ..bout_operations import as_unscored
+from ..bout_rows import BOUT_COLUMNS, empty_table
+from ..ethogram import Ethogram
+from ..recording import recording_name
 from .ethogram_text import ethogram_of
 from .h5_guard import open_h5, own_items, read_table
 from .label_format import LabelFormat, Reading, Sample, Writing

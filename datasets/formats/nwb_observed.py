@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from behavior_prism.datasets.bout_rows import WHOLE_VIEW, empty_table
-
+from ..bout_rows import WHOLE_VIEW, empty_table
 from .nwb_tables import NwbTable
 
 LISTS = ("subject", "target", "behavior", "interval")

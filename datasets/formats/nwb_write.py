@@ -45,16 +45,16 @@ def write_nwb(annotations: Annotations, writing: Writing) -> None:
 
     Raises
     ------
-    ImportError
-        If pynwb or ndx-ethogram is missing.
     ValueError
-        If an option is wrong, or there is nothing to write.
+        If pynwb or ndx-ethogram is missing, an option is wrong, or there is nothing to write.
     """
     try:
         import ndx_ethogram  # noqa: F401  # its types must be known before a file that has them is opened
         import pynwb  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"writing NWB needs {error.name}: pip install 'behavior-prism[nwb]'") from error
+        raise ValueError(
+            f"{writing.name}: writing NWB needs {error.name}: pip install 'behavior-prism[nwb]'"
+        ) from error
     if not len(annotations.ethogram):
         raise ValueError(f"{writing.name}: expected at least one behaviour, got none")
     facts = _checked(writing)
@@ -125,13 +125,13 @@ def _fill(annotations: Annotations, writing: Writing, facts: dict[str, Any], mod
         warnings.simplefilter("ignore")  # of files that other versions wrote
         try:
             made = None if mode == "r+" else _new_file(pynwb, annotations, writing, facts)
-            with pynwb.NWBHDF5IO(str(writing.path), mode) as io:
-                file = made or io.read()
+            with pynwb.NWBHDF5IO(str(writing.path), mode) as io:  # pyright: ignore[reportCallIssue]
+                file: Any = made or io.read()
                 module = file.processing.get("behavior") or file.create_processing_module(
                     name="behavior", description="What animals do, and when."
                 )
                 _add_tables(file, module, annotations, writing, facts)
-                io.write(file)
+                io.write(file)  # pyright: ignore[reportCallIssue]
         except (TypeError, KeyError, AttributeError, OSError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"{writing.onto or writing.name}: pynwb refuses it ({reason})") from None
@@ -185,7 +185,7 @@ def _add_events(file: Any, rows: pd.DataFrame, report: Any) -> None:
     try:
         from pynwb.event import EventsTable
     except ImportError:
-        raise ImportError("writing point events needs pynwb 4 or later: pip install --upgrade pynwb") from None
+        raise ValueError("writing point events needs pynwb 4 or later: pip install --upgrade pynwb") from None
     names = {"timestamp": "start", "event_type": "behavior", "annotator": "scorer"}
     if (rows["labeling_method"] != "manual").any():
         names["labeling_method"] = "labeling_method"

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.bout_rows import empty_table
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-
+from ..annotations import Annotations
+from ..bout_rows import empty_table
+from ..ethogram import Behavior, Ethogram
 from .frame_rows import frame_table
 from .guarded import formula_plain, formula_safe, read_text
 from .label_format import LabelFormat, Reading, Sample, Writing

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.ethogram import Ethogram
-from behavior_prism.datasets.match_report import MatchReport
+from ..annotations import Annotations
+from ..ethogram import Ethogram
+from ..match_report import MatchReport
 
 LATEST = 1e9  # seconds, 30 years
 

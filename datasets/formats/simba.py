@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
 from behavior_prism.schemas import ABSENT, NOT_SCORED, PRESENT
 
+from ..annotations import Annotations
+from ..ethogram import Behavior, Ethogram
 from .frame_matrix import matrix_rows, only_subject, tell_states
 from .frame_rows import LAST_FRAME, frame_table
 from .guarded import read_text

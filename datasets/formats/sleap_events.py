@@ -14,10 +14,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.bout_operations import as_unscored
-from behavior_prism.datasets.bout_rows import WHOLE_VIEW, empty_table
-
+from ..annotations import Annotations
+from ..bout_operations import as_unscored
+from ..bout_rows import WHOLE_VIEW, empty_table
 from .ethogram_text import ethogram_of
 from .frame_rows import LAST_FRAME
 from .h5_guard import open_h5, own_items

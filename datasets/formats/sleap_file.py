@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from behavior_prism.datasets.recording import recording_name
-
+from ..recording import recording_name
 from .h5_guard import own_items, read_table
 
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.bout_rows import BOUT_COLUMNS, WHOLE_VIEW
-from behavior_prism.datasets.recording import recording_name
-
+from ..annotations import Annotations
+from ..bout_rows import BOUT_COLUMNS, WHOLE_VIEW
+from ..recording import recording_name
 from .ethogram_text import texts_of
 from .h5_guard import open_h5, own_items
 from .label_format import Writing

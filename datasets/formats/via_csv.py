@@ -16,10 +16,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from behavior_prism.datasets.annotations import Annotations
-from behavior_prism.datasets.bout_rows import empty_table
-from behavior_prism.datasets.ethogram import Behavior, Ethogram
-
+from ..annotations import Annotations
+from ..bout_rows import empty_table
+from ..ethogram import Behavior, Ethogram
 from .frame_rows import frame_table
 from .guarded import read_text
 from .label_format import LabelFormat, Reading, Sample

@@ -53,7 +53,7 @@ def xlsx_rows(path: Path, *, most: int | None = None) -> dict[int, list[str]]:
     ValueError
         If it is damaged, claims too much, or holds a document type.
     """
-    import openpyxl  # type: ignore[import-untyped]
+    import openpyxl
 
     check_file(path)
     rows: dict[int, list[str]] = {}

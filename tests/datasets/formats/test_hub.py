@@ -100,6 +100,15 @@ def test_the_format_can_be_named_against_the_ending(tmp_path):
         save_annotations(some_labels(), tmp_path / "a.csv", "cvat")
 
 
+def test_the_ending_names_the_format(tmp_path):
+    def by(name):
+        return save_annotations(some_labels(), tmp_path / name, recording={"m1": EDGES}).format
+
+    assert by("m1.csv") == by("m1.bouts.csv") == by("x_m1.bouts.tsv") == "bouts"
+    assert by("m1_labels.csv") == "onehot"
+    assert by("m1.boris") == "boris" and by("m1_annot.txt") == "caltech"
+
+
 def test_a_folder_takes_one_file_per_recording(tmp_path):
     a = some_labels()
     b = a.with_rows(*(t.assign(recording="../up") for t in (a.bouts, a.scored)))
