@@ -75,6 +75,7 @@ def plot_labels(annotations: Annotations, recording: str | None = None) -> Figur
         ax.set_xlim(0, last)
         ax.set_title(" · ".join(t for t in (row, f"scored by {scorer}" if scorer else "") if t), loc="left", fontsize=9)
     axes[-1].set_xlabel(unit)
+    axes[0].set_title("white: scored, grey: not scored", loc="right", fontsize=8, color="0.35")
     figure.suptitle(name, fontsize=11)
     return figure
 

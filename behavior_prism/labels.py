@@ -93,6 +93,8 @@ def read_label_files(
         labels = load_annotations(file, format, unscored=unscored, fps=None if timelines else fps)
         report = labels.report
         assert report is not None
+        for name in _without_effect(file, format, unscored):
+            report.note(f"unscored: nothing in the file is named {name!r}")
         if only and len(labels.recordings) == 1 and labels.recordings[0] not in timelines:
             report.note(f"labels of {labels.recordings[0]!r} taken as those of the one video {only!r}")
             tables = {t: getattr(labels, t).assign(recording=only) for t in ("bouts", "scored")}
@@ -106,6 +108,79 @@ def read_label_files(
             assert report is not None
         parts.append((labels, report))
     return concat_annotations([labels for labels, _ in parts]), [report for _, report in parts]
+
+
+def _without_effect(file: str | Path, format: str | None, unscored: Sequence[str]) -> list[str]:
+    """Names given as "not looked at" that change nothing: misspelt, or not in this file."""
+    from .datasets import load_annotations
+
+    if not unscored:
+        return []
+    plain = load_annotations(file, format)
+    read = {name: load_annotations(file, format, unscored=[name]) for name in unscored}
+    return [n for n, r in read.items() if r.bouts.equals(plain.bouts) and r.scored.equals(plain.scored)
+            and r.behaviors == plain.behaviors]  # fmt: skip
+
+
+def write_label_file(
+    annotations: Annotations,
+    out: str | Path,
+    format: str | None = None,
+    *,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    **given: Any,
+) -> MatchReport:
+    """Write labels, or only say what would be written and lost.
+
+    Parameters
+    ----------
+    annotations : Annotations
+        What to write.
+    out : str or pathlib.Path
+        File to make, or a folder that exists.
+    format : str, optional
+        By default the one whose endings ``out`` has.
+    overwrite : bool
+        Replace an existing file.
+    dry_run : bool
+        Write to a temporary folder that is thrown away, so that what is said is what would happen.
+    **given
+        Further arguments of :func:`behavior_prism.datasets.save_annotations`.
+
+    Returns
+    -------
+    MatchReport
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError
+        If a file is there already, or the folder it should go to is not.
+    ValueError
+        If the format cannot be written.
+    """
+    from tempfile import TemporaryDirectory
+
+    from .datasets import save_annotations
+
+    out = Path(out)
+    if not out.is_dir() and not out.parent.is_dir():
+        raise FileNotFoundError(f"{out}: there is no folder {out.parent}; make it first")
+    if not dry_run:
+        return save_annotations(annotations, out, format, overwrite=overwrite, **given)
+    with TemporaryDirectory() as folder:
+        target = Path(folder) if out.is_dir() else Path(folder, out.name)
+        try:
+            report = save_annotations(annotations, target, format, **given)
+        except ValueError as error:
+            raise ValueError(str(error).replace(str(target), str(out))) from None
+        made = [out / path.name for path in Path(folder).iterdir()] if out.is_dir() else [out]
+    for path in made:
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{path}: exists already; choose another name or overwrite it explicitly")
+    report.path = str(out)
+    report.note("nothing was written (dry run)")
+    return report
 
 
 def save_label_picture(annotations: Annotations, path: str | Path, *, overwrite: bool = False) -> list[Path]:

@@ -23,6 +23,10 @@ Unscored = Annotated[str, typer.Option(help="Behaviours that mean 'not looked at
 Clip = Annotated[bool, typer.Option("--clip", help="Cut rows that reach past the ends of their video.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be read, assumed and lost.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The report for scripts, on stdout.")]
+Recordings = Annotated[str, typer.Option("--recording", help="Only these recordings, between commas.")]
+Individuals = Annotated[str, typer.Option("--individual", help="Only these individuals, between commas.")]
+Scorers = Annotated[str, typer.Option("--scorer", help="Only these scorers, between commas.")]
+Behaviors = Annotated[str, typer.Option("--behavior", help="Only these behaviours, between commas.")]
 
 
 def names_of(text: str) -> list[str]:
@@ -66,31 +70,40 @@ def read_each(
     return concat_annotations(name_scorers(parts) if len(parts) > 1 else [labels for _, labels in parts])
 
 
+def chosen(annotations: Annotations, recording: str, individual: str, scorer: str, behavior: str) -> Annotations:
+    """Keep the rows of the names that the options of a command give."""
+    wanted = {"recording": recording, "individual": individual, "scorer": scorer, "behavior": behavior}
+    wanted_names = {what: names for what, text in wanted.items() if (names := names_of(text))}
+    for what, names in wanted_names.items():
+        known = getattr(annotations, f"{what}s")
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"--{what}: expected some of {list(known)}, got {unknown[0]!r}")
+    return annotations.select(**wanted_names)
+
+
 @app.command()
 def formats() -> None:
     """List the formats that can be read and written, and how each of them counts.
 
     Example: `behavior-prism labels formats`
     """
-    import pandas as pd
+    from rich.table import Table
+    from rich.text import Text
 
     from .datasets import label_formats
 
-    rows = [
-        {
-            "name": f.name,
-            "what": f.title,
-            "endings": " ".join(f.suffixes),
-            "write": "yes" if f.writes else "no",
-            "counts in": f.unit,
-            "first frame": "" if f.base is None else f.base,
-            "end": f.end or "",
-            "no label means": f.unlabelled,
-            "tested on": f.evidence,
-        }
-        for f in label_formats()
-    ]
-    print_table(pd.DataFrame(rows).set_index("name"), "Formats of labels")
+    table = Table(title="Formats of labels", title_justify="left", header_style="bold", show_lines=True)
+    table.add_column("name", no_wrap=True)
+    table.add_column("written", no_wrap=True)
+    table.add_column("what; endings")
+    table.add_column("how it counts; a frame without a label")
+    for f in label_formats():
+        unit = "frames and seconds" if f.unit == "both" else f.unit
+        counts = [unit, "" if f.base is None else f"the first is {f.base}", f"end {f.end}" if f.end else ""]
+        what = f"{f.title}\n{' '.join(f.suffixes)}\ntested on {f.evidence}"
+        means = f"{', '.join(c for c in counts if c)}\n{f.unlabelled}"
+        table.add_row(Text(f.name), "yes" if f.writes else "no", Text(what), Text(means))
+    out_console.print(table)
 
 
 @app.command()
@@ -103,6 +116,10 @@ def convert(
     fps: Fps = None,
     unscored: Unscored = "",
     clip: Clip = False,
+    recording: Recordings = "",
+    individual: Individuals = "",
+    scorer: Scorers = "",
+    behavior: Behaviors = "",
     onto: Annotated[Path | None, typer.Option(help="Existing file to which the labels are added, in a copy.")] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -112,20 +129,16 @@ def convert(
 
     Example: `behavior-prism labels convert obs.boris mouse1.annot --to caltech --video mouse1.mp4`
     """
-    from .datasets import save_annotations
+    from .labels import write_label_file
 
     annotations, reports = read([source], format, video, fps, unscored, clip)
-    if not dry_run:
-        written = save_annotations(
-            annotations,
-            out,
-            to,
-            overwrite=overwrite,
-            fps=None if video else fps,
-            recording=_timelines(video),
-            onto=onto,
+    annotations = chosen(annotations, recording, individual, scorer, behavior)
+    rate, edges = None if video else fps, _timelines(video)
+    reports.append(
+        write_label_file(
+            annotations, out, to, overwrite=overwrite, fps=rate, recording=edges, onto=onto, dry_run=dry_run
         )
-        reports.append(written)
+    )
     tell(reports, as_json=as_json)
 
 
@@ -202,8 +215,10 @@ def export(
     study: Study,
     out: Annotated[Path, typer.Argument(help="File to make, or a folder that exists for one file per recording.")],
     to: Annotated[str | None, typer.Option("--to", help="Format to write; by the ending of OUT by default.")] = None,
-    recording: Annotated[str, typer.Option(help="Only these recordings, between commas.")] = "",
-    scorer: Annotated[str, typer.Option(help="Only these scorers, between commas.")] = "",
+    recording: Recordings = "",
+    individual: Individuals = "",
+    scorer: Scorers = "",
+    behavior: Behaviors = "",
     video: Videos = None,
     fps: Fps = None,
     onto: Annotated[Path | None, typer.Option(help="Existing file to which the labels are added, in a copy.")] = None,
@@ -215,28 +230,21 @@ def export(
 
     Example: `behavior-prism labels export study labels.boris`
     """
-    from .datasets import Journal, save_annotations
+    from .datasets import Journal
+    from .labels import write_label_file
 
     with Journal.open(study) as journal:
         annotations = journal.annotations()
         for problem in journal.problems:
             notice(str(problem))
-    chosen = {"recording": names_of(recording), "scorer": names_of(scorer)}
-    for what, names in chosen.items():
-        known = getattr(annotations, f"{what}s")
-        if unknown := [name for name in names if name not in known]:
-            raise ValueError(f"--{what}: expected some of {list(known)}, got {unknown[0]!r}")
-    annotations = annotations.select(**{k: v for k, v in chosen.items() if v})
+    annotations = chosen(annotations, recording, individual, scorer, behavior)
     if not len(annotations.bouts) and not len(annotations.scored):
         raise ValueError(f"{study}: no labels to write")
-    if dry_run:
-        say(f"{len(annotations.bouts):,} bouts of {len(annotations.recordings)} recordings would be written to {out}")
-        return
     edges, rate = _timelines(video), None if video else fps
-    tell(
-        [save_annotations(annotations, out, to, overwrite=overwrite, onto=onto, recording=edges, fps=rate)],
-        as_json=as_json,
+    report = write_label_file(
+        annotations, out, to, overwrite=overwrite, fps=rate, recording=edges, onto=onto, dry_run=dry_run
     )
+    tell([report], as_json=as_json)
 
 
 @app.command()
@@ -293,10 +301,15 @@ def journal(
         raise ValueError("--undo, --redo, --compact: expected one of them")
     if (undo or redo or compact) and writer is None:
         raise ValueError("--writer: expected whose steps are meant, got none")
+    if writer is not None:  # a name that is misspelt must not become a writer
+        with Journal.open(study) as opened:
+            writers = sorted({e.writer for e in opened.history(archive=True)})
+        if writer not in writers:
+            raise ValueError(f"--writer: expected one of {writers}, got {writer!r}")
     with Journal.open(study, writer=writer if undo or redo or compact else None) as opened:
         if undo or redo:
-            entry = opened.undo() if undo else opened.redo()
-            say(f"nothing to {'undo' if undo else 'redo'} by {writer}" if entry is None else f"{entry.op} written")
+            entry, verb = (opened.undo(), "undo") if undo else (opened.redo(), "redo")
+            say(f"nothing to {verb} by {writer}" if entry is None else f"last step of {writer}: {verb} done")
         if compact:
             say(f"{opened.compact():,} lines moved to the archive")
         entries = [e for e in opened.history(archive=archive) if writer in (None, e.writer)]
@@ -304,8 +317,9 @@ def journal(
         problems = opened.problems
         conflicts = opened.conflicts
     say(
-        f"{study}: {len(entries):,} entries, {len(annotations.bouts):,} bouts of {len(annotations.behaviors)} "
-        f"behaviours in {len(annotations.recordings)} recordings"
+        f"{study}: {len(entries):,} entries{f' by {writer}' if writer else ''}; all writers together: "
+        f"{len(annotations.bouts):,} bouts of {len(annotations.behaviors)} behaviours in "
+        f"{len(annotations.recordings)} recording{'' if len(annotations.recordings) == 1 else 's'}"
     )
     if last and entries:
         rows = [{"time": e.time, "writer": e.writer, "what": e.op, "clock": e.clock} for e in entries[-last:]]

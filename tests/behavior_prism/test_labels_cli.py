@@ -58,6 +58,46 @@ def test_dry_run_writes_nothing(lab):
     assert sorted(os.listdir(lab)) == before and not os.listdir(lab / "study")
 
 
+def test_dry_run_says_what_is_lost(lab):
+    args = ("convert", lab / "ann.csv", lab / "out_annot.txt", "--to", "caltech", "--video", lab / "m1.mkv")
+    done = run(*args, "--dry-run")
+    assert done.exit_code == 0, done.output
+    said = run(*args).stdout.splitlines()
+    assert done.stdout.splitlines() == [*said, "  note: nothing was written (dry run)"]
+    assert run(*args, "--dry-run").exit_code == 2  # there by now
+    wrong = run("convert", lab / "ann.csv", lab / "o.csv", "--to", "word", "--dry-run")
+    assert wrong.exit_code == 2 and "unknown label format 'word'" in wrong.stderr
+    folder = run("convert", lab / "ann.csv", lab / "study", "--to", "caltech", "--video", lab / "m1.mkv", "--dry-run")
+    assert folder.exit_code == 0 and not os.listdir(lab / "study")
+    run("import", lab / "ann.csv", "--into", lab / "study", "--video", lab / "m1.mkv")
+    told = run("export", lab / "study", lab / "o.csv", "--dry-run", "--json")
+    assert json.loads(told.stdout)[0]["bouts"] == 2 and not (lab / "o.csv").exists()
+
+
+def test_some_names_alone(lab):
+    done = run("convert", lab / "ann.csv", lab / "o.csv", "--behavior", "groom")
+    assert done.exit_code == 0, done.output
+    assert load_annotations(lab / "o.csv").behaviors == ("groom",)
+    for option, known in (("--behavior", "groom"), ("--individual", "view"), ("--recording", "m1"), ("--scorer", "")):
+        wrong = run("convert", lab / "ann.csv", lab / "p.csv", option, "nobody")
+        assert wrong.exit_code == 2 and f"{option}: expected some of" in wrong.stderr and known in wrong.stderr
+
+
+def test_unscored_name_that_is_not_there(lab):
+    assert "nothing in the file is named 'rearr'" in run("show", lab / "ann.csv", "--unscored", "rearr").stdout
+    assert "nothing in the file" not in run("show", lab / "ann.csv", "--unscored", "rear").stdout
+
+
+def test_formats_fit_a_narrow_terminal(monkeypatch):
+    from rich.console import Console
+
+    monkeypatch.setattr("behavior_prism.labels_cli.out_console", Console(width=80))
+    lines = run("formats").stdout.splitlines()
+    for stated in label_formats():
+        row = next(line for line in lines if line.startswith(f"│ {stated.name} "))
+        assert row.split("│")[2].strip() == ("yes" if stated.writes else "no")
+
+
 def test_report_for_scripts(lab):
     done = run("convert", lab / "ann.csv", lab / "out.csv", "--fps", 25, "--json")
     read, written = json.loads(done.stdout)
@@ -78,6 +118,8 @@ def test_bad_input_is_one_line_and_code_2(lab):
         (("show", lab / "ann.csv", "--out", lab / "a.txt"), "expected a picture"),
         (("journal", lab / "study", "--undo"), "expected whose steps"),
         (("journal", lab / "nowhere"), "expected the folder of a study"),
+        (("journal", lab / "study", "--undo", "--writer", "ann"), "--writer: expected one of"),
+        (("convert", lab / "ann.csv", lab / "no" / "o.csv"), "there is no folder"),
         (("export", lab / "study", lab / "o.csv"), "no labels to write"),
         (("agree", lab / "ann.csv", "--fps", 25), "scorer"),
     ):
