@@ -258,21 +258,24 @@ def import_labels(
 
     with Journal.open(folder, writer=None if dry_run else writer) as journal:
         before = journal.annotations()
-        fresh = _unknown_rows(annotations.bouts, before.bouts)
-        new = [b for b in annotations.behaviors if b not in before.ethogram]
+        renamed = journal.names_here(annotations.ethogram)
+        rows = annotations.bouts.assign(behavior=annotations.bouts["behavior"].replace(renamed))
+        fresh = _unknown_rows(rows, before.bouts)
+        new = [b for b in annotations.behaviors if b not in before.ethogram and b not in renamed]
         taken = replace(annotations, bouts=annotations.bouts[fresh])
-        if not dry_run and (fresh.any() or new or _scores_more(annotations, before)):
+        if not dry_run and (fresh.any() or new or _scores_more(annotations, before, renamed)):
             journal.import_annotations(taken)
     return int(fresh.sum()), int((~fresh).sum()), new
 
 
-def _scores_more(annotations: Annotations, known: Annotations) -> bool:
+def _scores_more(annotations: Annotations, known: Annotations, renamed: dict[str, str]) -> bool:
     """Whether something is scored in the one that is not scored in the other."""
     from .datasets.annotations import spelled_out
     from .datasets.bout_rows import TEXT_COLUMNS
     from .datasets.interval_sets import covered, ends_of, keys_of, shared_unit
 
     tables = [spelled_out(one).scored for one in (annotations, known)]
+    tables[0] = tables[0].assign(behavior=tables[0]["behavior"].replace(renamed))
     try:
         unit = shared_unit(*tables)
     except ValueError:  # of different units: the journal tells them apart

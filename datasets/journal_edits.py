@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from .annotations import Annotations
 from .bout_rows import WHOLE_VIEW
-from .ethogram import Behavior
+from .ethogram import Behavior, Ethogram
 from .journal_entry import Entry
 from .journal_labels import behavior_fields, ethogram_of, free_id, import_operations, plain_value
 from .journal_operations import ENDS, NAMES, Row, check_ends, is_point, table_of
@@ -299,6 +299,26 @@ class JournalEdits:
             return self.append_together(import_operations(annotations, self._files.state))
 
     # what names mean
+
+    def names_here(self, ethogram: Ethogram) -> dict[str, str]:
+        """What the journal calls behaviours that were renamed here, or merged into another, since they were taken in.
+
+        Parameters
+        ----------
+        ethogram : Ethogram
+            Behaviours of labels that come from elsewhere.
+
+        Returns
+        -------
+        dict of str to str
+            Only those that have another name here.
+        """
+        with self._lock:
+            state = self._files.state
+            known = ethogram_of(state)
+        names = {behavior.name for behavior in known.values()}
+        same = {b.name: known.get(state.root(b.id)) for b in ethogram if b.name not in names}
+        return {name: own.name for name, own in same.items() if own is not None and own.name not in ethogram}
 
     def _id(self, name: str) -> str:
         known = ethogram_of(self._files.state)
