@@ -88,6 +88,8 @@ def to_dense(
                 f"{row['stop_frame']}, past the end of the recording {row['recording']!r} ({num_frames} frames)"
             )
     rows = [row_names(table, directed) for table, _ in tables]
+    if directed == "pair":
+        _check_pairs(tables[0][0], tables[1][0], what)
     if individuals is None:
         individuals = sorted({name for names in rows for name in names})
     if scorers is None:
@@ -122,6 +124,13 @@ def to_dense(
         },
         name="label",
     )
+
+
+def _check_pairs(scored: pd.DataFrame, bouts: pd.DataFrame, what: str) -> None:
+    who = pd.concat([t[["individual", "target"]].drop_duplicates() for t in (scored, bouts)]).drop_duplicates()
+    names = pd.Series(row_names(who))
+    if len(twice := names[names.duplicated()]):
+        raise ValueError(f"{what}: {twice.iloc[0]!r} is the name of an individual and of a pair; rename the individual")
 
 
 def row_names(table: pd.DataFrame, directed: Literal["pair", "actor"] = "pair") -> list[str]:

@@ -24,7 +24,7 @@ from ..bout_rows import WHOLE_VIEW
 from ..ethogram import Behavior, Ethogram
 from ..match_report import MatchReport
 from .bento_file import CHANNEL, HEADER, File, Row, parse
-from .frame_matrix import tell_states
+from .frame_matrix import kept_source, tell_states
 from .frame_rows import LAST_FRAME, frame_table, merged, spans_of, with_holes
 from .label_format import LabelFormat, Reading, Sample, Writing
 from .video_names import video_recording
@@ -170,7 +170,6 @@ def write(annotations: Annotations, writing: Writing) -> None:
     """One channel per individual and scorer, in seconds of the kind that Bento for MATLAB writes."""
     report, rate = writing.report, writing.rate(annotations)
     num_frames = writing.num_frames(annotations)
-    tell_states(annotations, report)
     columns = ["individual", "target", "scorer"]
     rows = pd.concat([annotations.bouts[columns], annotations.scored[columns]]).drop_duplicates()
     groups = sorted(rows.itertuples(index=False, name=None), key=lambda g: (g[0] != WHOLE_VIEW, *g))
@@ -182,6 +181,7 @@ def write(annotations: Annotations, writing: Writing) -> None:
     for group in groups:
         channel = _channel(group, channels, report)
         channels[channel] = group
+    tell_states(annotations, report, kept_source(annotations, channels))
     span = _whole_span(annotations, groups, num_frames, report)
     recording = annotations.recordings[0] if annotations.recordings else ""
     out = [HEADER, f"Movie file(s):  {recording}", "", "Stimulus name: ", f"Annotation start frame: {span[0] + 1}",

@@ -12,6 +12,7 @@ from ..annotations import Annotations
 from ..bout_rows import WHOLE_VIEW
 from ..recording import recording_name
 from .boris_events import NO_SUBJECT, tidy_modifiers
+from .frame_matrix import tell_columns
 from .label_format import Writing
 
 DIGITS = 6  # BORIS itself keeps three when it opens a file
@@ -73,6 +74,7 @@ def observations_to_write(annotations: Annotations, writing: Writing) -> list[Wr
     -------
     list of Written
     """
+    tell_columns(annotations, writing.report, ("comment", "comment_stop", "modifiers", "observation"))
     tables = [_with_observation(t) for t in (annotations.bouts, annotations.scored)]
     groups = dict.fromkeys(
         key for t in tables for key in zip(t["recording"], t["scorer"], t["observation"], strict=True)

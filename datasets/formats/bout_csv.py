@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..annotations import Annotations, spelled_out
+from ..bout_operations import as_unscored
 from ..bout_rows import BOUT_COLUMNS, FRAME_COLUMNS, SECOND_COLUMNS, TEXT_COLUMNS, WHOLE_VIEW
 from ..ethogram import Behavior, Ethogram
 from .guarded import csv_rows, formula_plain, formula_safe
@@ -49,6 +50,8 @@ def recognise(sample: Sample) -> bool:
 
 def write(annotations: Annotations, writing: Writing) -> None:
     """One table of both; what was scored for everything becomes one row per behaviour, so that the file names them."""
+    if KIND in {*annotations.bouts.columns, *annotations.scored.columns}:
+        raise ValueError(f"{writing.name}: a column of the bouts is called {KIND!r}; rename it")
     full = spelled_out(annotations)
     point = full.bouts["behavior"].isin(full.ethogram.points)
     bouts = full.bouts.assign(**{KIND: np.where(point, "point", "bout")})
@@ -65,8 +68,11 @@ def write(annotations: Annotations, writing: Writing) -> None:
         writing.report.lose(f"behaviours without a row: {', '.join(unseen)}")
     if any(b != Behavior(name=b.name) for b in annotations.ethogram):
         writing.report.lose("keys, colours, definitions and categories of the ethogram")
+    if annotations.ethogram.exclusive:
+        writing.report.lose("which behaviours exclude each other")
+    table.columns = formula_safe(table.columns)
     separator = "\t" if writing.name.lower().endswith((".tsv", ".txt")) else ","
-    table.to_csv(writing.path, index=False, sep=separator, float_format="%.9g")
+    table.to_csv(writing.path, index=False, sep=separator, float_format="%.15g")
 
 
 def read(reading: Reading) -> Annotations:
@@ -103,13 +109,13 @@ def read(reading: Reading) -> Annotations:
     ignored = table["behavior"].isin(reading.unscored)
     if ignored.any():
         reading.report.note(f"{int(ignored.sum())} rows of {', '.join(reading.unscored)} left out, as not scored")
-        table, known = table[~ignored], [b for b in known if b not in reading.unscored]
     kind = table.pop(KIND)
     ethogram = Ethogram(Behavior(name=b, kind="point" if b in points else "state") for b in known)
     try:
-        return Annotations(
+        found = Annotations(
             bouts=table[kind != "scored"], scored=table[kind == "scored"][list(BOUT_COLUMNS)], ethogram=ethogram
         )
+        return as_unscored(found, reading.unscored)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -118,7 +124,7 @@ def _table(path: Path) -> pd.DataFrame:
     rows = csv_rows(path)
     if not rows:
         raise ValueError(f"{path}: not a csv table (it is empty)")
-    header = next(iter(rows.values()))
+    header = formula_plain(next(iter(rows.values())))
     columns = [c for c in header if c]  # a column without a name is a spreadsheet's row number or a trailing comma
     twice = [c for c in columns if columns.count(c) > 1]
     if twice:

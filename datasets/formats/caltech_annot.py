@@ -26,7 +26,7 @@ from ..annotations import Annotations, runs
 from ..bout_rows import WHOLE_VIEW
 from ..ethogram import Behavior, Ethogram
 from ..match_report import MatchReport
-from .frame_matrix import subjects, tell_states
+from .frame_matrix import kept_source, subjects, tell_borders, tell_states
 from .frame_rows import LAST_FRAME, frame_table, merged, minus
 from .guarded import read_text
 from .label_format import LabelFormat, Reading, Sample, Writing
@@ -181,7 +181,8 @@ def write(annotations: Annotations, writing: Writing) -> None:
     _tell_states(taken, states, names, report)
     for k in range(1, last + 1):  # readers expect S1, S2, ... without a gap
         taken.setdefault(f"S{k}", [(0, num_frames, HOLE)] if num_frames else [])
-    tell_states(annotations, report)
+    tell_states(annotations, report, kept_source(annotations, taken))
+    tell_borders(annotations, report)
     if any(name == HOLE for rows in taken.values() for *_, name in rows):
         report.note(f"what was not scored is written as {HOLE!r}")
     taken = dict(sorted(taken.items()))

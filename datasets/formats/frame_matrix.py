@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from behavior_prism.schemas import NOT_SCORED, PRESENT
 
 from ..annotations import Annotations
-from ..bout_rows import WHOLE_VIEW
+from ..bout_rows import BOUT_COLUMNS, TEXT_COLUMNS, WHOLE_VIEW
 from ..dense_labels import DIRECTED, to_dense
+from ..interval_sets import ends_of, keys_of, reach_before
 from .frame_rows import mask_rows
 from .label_format import Writing
 
@@ -99,6 +101,7 @@ def only_subject(annotations: Annotations, num_frames: int, title: str, writing:
         If there are several individuals, pairs or scorers.
     """
     found = subjects(annotations, num_frames)
+    tell_borders(annotations, writing.report)
     if len(found) > 1:
         named = [f"{i} (scorer {s!r})" if s else i for i, s in found]
         raise ValueError(f"{writing.name}: a {title} file holds one individual and scorer, got {named}; select one")
@@ -111,7 +114,7 @@ def only_subject(annotations: Annotations, num_frames: int, title: str, writing:
     return np.full((num_frames, len(annotations.behaviors)), NOT_SCORED, dtype=np.int8)
 
 
-def tell_states(annotations: Annotations, report: Any) -> None:
+def tell_states(annotations: Annotations, report: Any, kept: Collection[str] = ()) -> None:
     """Report what one row per frame cannot hold of a bout table.
 
     Parameters
@@ -120,12 +123,66 @@ def tell_states(annotations: Annotations, report: Any) -> None:
         What is written.
     report : MatchReport
         Where it is told.
+    kept : collection of str
+        As in :func:`tell_columns`.
     """
     points = annotations.bouts["behavior"].isin(annotations.ethogram.points)
     if points.any():
         report.lose(f"that {int(points.sum())} rows are point events; each is written as one frame")
-    for column in ("comment", "modifiers", "score"):
-        if column in annotations.bouts and not annotations.bouts[column].isin(["", np.nan]).all():
-            report.lose(f"the column {column!r} of the bouts")
+    tell_columns(annotations, report, kept)
     if any(b.color or b.definition or b.category for b in annotations.ethogram):
         report.lose("colours, definitions and categories of the ethogram")
+    if annotations.ethogram.exclusive:
+        report.lose("which behaviours exclude each other")
+
+
+def tell_columns(annotations: Annotations, report: Any, kept: Collection[str] = ()) -> None:
+    """Report further columns of the bouts that are not written.
+
+    Parameters
+    ----------
+    annotations : Annotations
+        What is written.
+    report : MatchReport
+        Where it is told.
+    kept : collection of str
+        Columns that the format has a place for, or that are told otherwise.
+    """
+    for column in (c for c in annotations.bouts if c not in BOUT_COLUMNS and c not in kept):
+        if not annotations.bouts[column].isin(["", None, np.nan]).all():
+            report.lose(f"the column {str(column)!r} of the bouts")
+
+
+def kept_source(annotations: Annotations, written: Collection[str]) -> tuple[str, ...]:
+    """The column ``source``, if it only names streams or channels that the file has anyway.
+
+    Parameters
+    ----------
+    annotations : Annotations
+        What is written.
+    written : collection of str
+        Names of the streams or channels.
+
+    Returns
+    -------
+    tuple of str
+    """
+    own = "source" in annotations.bouts and annotations.bouts["source"].isin(["", *written]).all()
+    return ("source",) if own else ()
+
+
+def tell_borders(annotations: Annotations, report: Any) -> None:
+    """Report bouts that become one where a row per frame is written: those that touch or overlap.
+
+    Parameters
+    ----------
+    annotations : Annotations
+        Rows in frames.
+    report : MatchReport
+        Where it is told.
+    """
+    (key,), _ = keys_of([annotations.bouts], TEXT_COLUMNS)
+    start, stop = ends_of(annotations.bouts, annotations.ethogram.points, "frames")
+    order, farthest, reach = reach_before(key, start, stop)
+    if ((farthest >= 0) & (reach >= start[order])).any():
+        report.lose("borders of bouts of one behaviour that touch or overlap")

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from ..annotations import Annotations
+from ..annotations import Annotations, spelled_out
 from ..binding import at_rate, bind_annotations, timelines
 from ..ethogram import Ethogram
 from ..match_report import MatchReport
@@ -196,6 +196,8 @@ def load_annotations(
                 f"{path}: unknown behaviour {report.new_behaviors[0]!r}, expected one of {list(wanted.names)}"
             )
         ethogram = wanted.filled_from(read.ethogram)
+        if set(wanted.names) != set(read.behaviors):  # "everything was scored" means what the file knows
+            scored = _named(spelled_out(read).scored, only)
     report.behaviors = ethogram.names
     points = bouts["behavior"].isin(ethogram.points)
     report.bouts, report.points, report.scored = int((~points).sum()), int(points.sum()), len(scored)

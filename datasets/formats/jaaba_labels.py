@@ -21,6 +21,7 @@ import pandas as pd
 
 from ..annotations import Annotations, spelled_out
 from ..ethogram import Behavior, Ethogram
+from .frame_matrix import tell_columns
 from .frame_rows import Span, frame_number, frame_table, merged, minus, numbered, spans_of, with_holes
 from .label_format import LabelFormat, Reading, Sample, Writing
 from .mat_cells import cell_row, cells, numbers
@@ -271,3 +272,6 @@ def _tell_lost(full: Annotations, number: dict[str, int], writing: Writing) -> N
     notes = [c for c in ("comment", "modifiers", "source") if c in full.bouts and (full.bouts[c] != "").any()]
     if notes:
         lose(" and ".join(notes))
+    if full.ethogram.exclusive:
+        lose("which behaviours exclude each other")
+    tell_columns(full, writing.report, ("comment", "modifiers", "source", "important"))

@@ -26,6 +26,7 @@ import pandas as pd
 from ..annotations import Annotations, spelled_out
 from ..ethogram import Behavior, Ethogram
 from ..recording import recording_name
+from .frame_matrix import tell_columns
 from .frame_rows import Span, frame_number, frame_table, merged, minus, numbered, spans_of, with_holes
 from .guarded import read_json
 from .label_format import LabelFormat, Reading, Sample, Writing
@@ -234,6 +235,9 @@ def _tell_lost(full: Annotations, silent: list[str], renamed: dict[str, str], wr
         lose("keys, colours, definitions and categories of the ethogram")
     if "modifiers" in full.bouts and (full.bouts["modifiers"] != "").any():
         lose("modifiers")
+    if full.ethogram.exclusive:
+        lose("which behaviours exclude each other")
+    tell_columns(full, writing.report, ("comment", "modifiers", _DRAWN))
 
 
 def _written(present: list[Span], absent: list[Span]) -> list[dict[str, Any]]:
