@@ -27,7 +27,7 @@ from .bento_file import CHANNEL, HEADER, File, Row, parse
 from .frame_matrix import kept_source, tell_states
 from .frame_rows import LAST_FRAME, frame_table, merged, spans_of, with_holes
 from .label_format import LabelFormat, Reading, Sample, Writing
-from .video_names import video_recording
+from .video_names import tell_name, video_recording
 
 FORMAT = LabelFormat(
     name="bento",
@@ -183,7 +183,8 @@ def write(annotations: Annotations, writing: Writing) -> None:
         channels[channel] = group
     tell_states(annotations, report, kept_source(annotations, channels))
     span = _whole_span(annotations, groups, num_frames, report)
-    recording = annotations.recordings[0] if annotations.recordings else ""
+    recording = "".join(annotations.recordings)
+    tell_name(recording, writing, ending="")
     out = [HEADER, f"Movie file(s):  {recording}", "", "Stimulus name: ", f"Annotation start frame: {span[0] + 1}",
            f"Annotation stop frame: {span[1]}", f"Annotation framerate: {rate:.9g}", "", "List of channels:",
            *channels, "", "List of annotations:", *annotations.behaviors, ""]  # fmt: skip

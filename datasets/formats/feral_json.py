@@ -18,11 +18,12 @@ from behavior_prism.schemas import NOT_SCORED, PRESENT
 
 from ..annotations import Annotations
 from ..ethogram import Behavior, Ethogram
+from ..recording import recording_name
 from .frame_matrix import matrix_rows, only_subject, tell_states
 from .frame_rows import frame_table
 from .guarded import read_json
 from .label_format import LabelFormat, Reading, Sample, Writing
-from .video_names import video_recording
+from .video_names import tell_name, video_recording
 
 FORMAT = LabelFormat(
     name="feral",
@@ -165,7 +166,9 @@ def write(annotations: Annotations, writing: Writing) -> None:
         present[:, 0] = known.any(axis=1) & ~present.any(axis=1)
         if unscored:
             present[:, -1] = ~known.any(axis=1)
-        labels[f"{recording}.mp4"] = present.tolist() if several else present.argmax(axis=1).tolist()
+        tell_name(recording, writing)
+        name = recording or recording_name(writing.name.removesuffix(".feral.json"))
+        labels[f"{name}.mp4"] = present.tolist() if several else present.argmax(axis=1).tolist()
     if unscored:
         report.note(f"what was not scored is written as the class {HOLE!r}")
     if labels:

@@ -204,7 +204,8 @@ def formula_safe(cells: Iterable[Any]) -> list[Any]:
     >>> formula_safe(["=1+1", "walk", -3])
     ["'=1+1", 'walk', -3]
     """
-    return [f"'{c}" if isinstance(c, str) and c.startswith(_FORMULA) else c for c in cells]
+    # text with such a quote of its own gets another one, so that it can be told apart
+    return [f"'{c}" if isinstance(c, str) and c.lstrip("'").startswith(_FORMULA) else c for c in cells]
 
 
 def formula_plain(cells: Iterable[str]) -> list[str]:
@@ -224,4 +225,4 @@ def formula_plain(cells: Iterable[str]) -> list[str]:
     >>> formula_plain(["'=1+1", "walk", "'90s"])
     ['=1+1', 'walk', "'90s"]
     """
-    return [c[1:] if c[:1] == "'" and c[1:].startswith(_FORMULA) else c for c in cells]
+    return [c[1:] if c[:1] == "'" and c.lstrip("'").startswith(_FORMULA) else c for c in cells]

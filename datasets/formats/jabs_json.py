@@ -30,6 +30,7 @@ from .frame_matrix import tell_columns
 from .frame_rows import Span, frame_number, frame_table, merged, minus, numbered, spans_of, with_holes
 from .guarded import read_json
 from .label_format import LabelFormat, Reading, Sample, Writing
+from .video_names import tell_name
 
 FORMAT = LabelFormat(
     name="jabs",
@@ -206,7 +207,8 @@ def write(annotations: Annotations, writing: Writing) -> None:
                 extents = (_as_drawn(present, bouts, absent), _as_drawn(absent, scored, present))
                 drawn[str(k)][behavior] = _written(*extents)
     _tell_lost(full, [b for b in full.behaviors if not any(b in own for own in labels.values())], renamed, writing)
-    recording = annotations.recordings[0] if annotations.recordings else recording_name(writing.name)
+    recording = "".join(annotations.recordings) or recording_name(writing.name)
+    tell_name(recording, writing)
     writing.report.note(f"the video is taken to be called {recording}.mp4")
     content: dict[str, Any] = {
         "version": 1, "file": f"{recording}.mp4", "num_frames": writing.num_frames(annotations),

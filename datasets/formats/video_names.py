@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from .label_format import Writing
+
 _VIDEOS = (
     ".3gp", ".avi", ".flv", ".fmf", ".gif", ".h264", ".h265", ".m4v", ".mj2", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg",
     ".mpg", ".mts", ".seq", ".tif", ".tiff", ".ts", ".ufmf", ".webm", ".wmv",
@@ -35,3 +37,19 @@ def video_recording(text: str, recordings: Sequence[str] = ()) -> str:
         return text
     name = PurePosixPath(text.strip().replace("\\", "/"))
     return name.stem if name.suffix.lower() in _VIDEOS else name.name
+
+
+def tell_name(recording: str, writing: Writing, ending: str = ".mp4") -> None:
+    """Report the name of a recording that a file cannot hold, because it is read as the path of a video.
+
+    Parameters
+    ----------
+    recording : str
+        What is written.
+    writing : Writing
+        Whose report is told.
+    ending : str
+        What follows the name in the file.
+    """
+    if recording and (read := video_recording(recording + ending)) != recording:
+        writing.report.lose(f"the name of the recording {recording!r}, which is read as {read!r}")

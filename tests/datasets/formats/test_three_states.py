@@ -79,3 +79,14 @@ def test_an_individual_that_is_called_like_a_pair_is_not_taken_for_it() -> None:
     with pytest.raises(ValueError, match="'a>b' is the name of an individual and of a pair"):
         to_dense(labels, np.arange(5.0))
     assert to_dense(labels, np.arange(5.0), directed="actor").sizes["individual"] == 2
+
+
+@pytest.mark.parametrize("format", ["jabs", "feral", "bento", "bouts", "boris"])
+@pytest.mark.parametrize("name", ["day 1/m1", "m.1", "", "'=m", "=m"])
+def test_the_name_of_a_recording_comes_back_or_is_told(tmp_path: Path, format: str, name: str) -> None:
+    bouts = empty_table(recording=[name], behavior=["walk"], start_frame=[1], stop_frame=[3])
+    scored = empty_table(recording=[name], start_frame=[0], stop_frame=[5])
+    file = tmp_path / ("m7.feral.json" if format == "feral" else "m7.json")
+    report = save_annotations(Annotations(bouts=bouts, scored=scored), file, format, fps=10)
+    (back,) = load_annotations(file, format).recordings
+    assert back == (name or "m7") or any("the name of the recording" in what for what in report.lost)
