@@ -20,7 +20,7 @@ from ..annotations import Annotations, spelled_out
 from ..bout_operations import as_unscored
 from ..bout_rows import BOUT_COLUMNS, FRAME_COLUMNS, SECOND_COLUMNS, TEXT_COLUMNS, WHOLE_VIEW
 from ..ethogram import Behavior, Ethogram
-from .guarded import csv_rows, formula_plain, formula_safe
+from .guarded import csv_cells, formula_plain, formula_safe
 from .label_format import LabelFormat, Reading, Sample, Writing
 
 FORMAT = LabelFormat(
@@ -36,6 +36,7 @@ FORMAT = LabelFormat(
     writes=True,
 )
 KIND = "kind"
+_TRUTH = {"True": True, "False": False, "TRUE": True, "FALSE": False, "": False}  # spreadsheets write it large
 
 
 def recognise(sample: Sample) -> bool:
@@ -62,7 +63,8 @@ def write(annotations: Annotations, writing: Writing) -> None:
         if not pd.api.types.is_numeric_dtype(table[column]):
             # cells repeat: the few different ones are looked at
             codes, cells = pd.factorize(table[column].to_numpy(dtype=object))
-            table[column] = np.asarray([*formula_safe(cells), ""], dtype=object)[codes]
+            if (safe := formula_safe(cells)) != list(cells):
+                table[column] = np.asarray([*safe, ""], dtype=object)[codes]
     unseen = [b for b in annotations.behaviors if b not in set(table["behavior"])]
     if unseen:
         writing.report.lose(f"behaviours without a row: {', '.join(unseen)}")
@@ -109,6 +111,7 @@ def read(reading: Reading) -> Annotations:
     ignored = table["behavior"].isin(reading.unscored)
     if ignored.any():
         reading.report.note(f"{int(ignored.sum())} rows of {', '.join(reading.unscored)} left out, as not scored")
+    _type_predictions(table)
     kind = table.pop(KIND)
     ethogram = Ethogram(Behavior(name=b, kind="point" if b in points else "state") for b in known)
     try:
@@ -120,28 +123,39 @@ def read(reading: Reading) -> Annotations:
         raise ValueError(f"{path}: {error}") from None
 
 
+def _type_predictions(table: pd.DataFrame) -> None:
+    """The columns of predictions as truth and numbers; as text, a prediction would pass for what a person saw."""
+    if "predicted" in table and set(table["predicted"]) <= set(_TRUTH):
+        table["predicted"] = table["predicted"].map(_TRUTH).astype(bool)
+    if "score" in table:
+        scores = pd.to_numeric(table["score"], errors="coerce")
+        if (scores.notna() == (table["score"] != "")).all():
+            table["score"] = scores.astype("float64")
+
+
 def _table(path: Path) -> pd.DataFrame:
-    rows = csv_rows(path)
-    if not rows:
+    cells = csv_cells(path)
+    if not len(cells):
         raise ValueError(f"{path}: not a csv table (it is empty)")
-    header = formula_plain(next(iter(rows.values())))
-    columns = [c for c in header if c]  # a column without a name is a spreadsheet's row number or a trailing comma
+    header = formula_plain(cells.iloc[0])
+    while header and not header[-1]:  # a trailing comma
+        header.pop()
+    columns = [c for c in header if c]  # a column without a name is a spreadsheet's row number
     twice = [c for c in columns if columns.count(c) > 1]
     if twice:
         raise ValueError(f"{path}: expected every column once, got {twice[0]!r} {columns.count(twice[0])} times")
-    body = dict(list(rows.items())[1:])
-    for line, cells in body.items():
-        if any(cells[len(header) :]):
-            raise ValueError(f"{path}, line {line}: expected {len(header)} cells, got {len(cells)}")
-    width = len(header)
-    padded = (cells if len(cells) == width else (cells + [""] * width)[:width] for cells in body.values())
-    by_column = zip(*padded, strict=True) if body else [()] * width
-    numeric = {*FRAME_COLUMNS, *SECOND_COLUMNS}
-    table = {
-        name: list(cells) if name in numeric else formula_plain(cells)
-        for name, cells in zip(header, by_column, strict=True) if name
-    }  # fmt: skip
-    return pd.DataFrame(table, index=pd.Index(list(body), dtype="int64"), columns=columns, dtype=object)
+    body = cells.iloc[1:]
+    over = (body.iloc[:, len(header) :] != "").any(axis=1)
+    if over.any():
+        count = int(np.flatnonzero((body[over].iloc[0] != "").to_numpy())[-1]) + 1
+        raise ValueError(f"{path}, line {_line(over)}: expected {len(header)} cells, got {count}")
+    table = pd.DataFrame({name: body.iloc[:, k] for k, name in enumerate(header) if name}, index=body.index)
+    for column in columns:
+        if column not in (*FRAME_COLUMNS, *SECOND_COLUMNS):
+            # cells repeat: the few different ones are looked at
+            codes, texts = pd.factorize(table[column].to_numpy(dtype=object))
+            table[column] = np.asarray(formula_plain(texts), dtype=object)[codes]
+    return table
 
 
 def _with_numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:

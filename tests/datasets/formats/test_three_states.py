@@ -90,3 +90,14 @@ def test_the_name_of_a_recording_comes_back_or_is_told(tmp_path: Path, format: s
     report = save_annotations(Annotations(bouts=bouts, scored=scored), file, format, fps=10)
     (back,) = load_annotations(file, format).recordings
     assert back == (name or "m7") or any("the name of the recording" in what for what in report.lost)
+
+
+def test_predictions_stay_predictions_on_their_way_through_a_bout_table(tmp_path: Path) -> None:
+    bouts = empty_table(recording=["m1"] * 2, behavior=["walk"] * 2, start_frame=[1, 5], stop_frame=[3, 6],
+                        predicted=[True, False], score=[0.25, np.nan])  # fmt: skip
+    scored = empty_table(recording=["m1"], start_frame=[0], stop_frame=[9])
+    save_annotations(Annotations(bouts=bouts, scored=scored), tmp_path / "a.csv")
+    save_annotations(load_annotations(tmp_path / "a.csv"), tmp_path / "a.slp")
+    back = load_annotations(tmp_path / "a.slp").bouts
+    assert back["predicted"].tolist() == [True, False]
+    assert back["score"].tolist()[0] == 0.25
