@@ -226,7 +226,7 @@ def extract(
 @app.command()
 def train(
     features: Annotated[list[Path], typer.Argument(help="Feature stores (.features.zarr).")],
-    labels: Annotated[list[Path], typer.Option(help="Bout table (.csv); repeat for several.")],
+    labels: Annotated[list[Path], typer.Option(help="Label file of any tool (`labels formats`); repeat.")],
     out: Annotated[Path, typer.Option(help="Folder of the probe.")],
     behavior: Annotated[list[str] | None, typer.Option(help="A behaviour under study; repeat. All by default.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="A labelled behaviour to leave out; repeat.")] = None,
@@ -269,7 +269,7 @@ def predict(
 def report(
     predictions: Annotated[list[Path], typer.Argument(help="Prediction stores (.predictions.zarr).")],
     out: Annotated[Path, typer.Option(help="The .html file to make.")],
-    labels: Annotated[list[Path] | None, typer.Option(help="Bout table to judge by; repeat for several.")] = None,
+    labels: Annotated[list[Path] | None, typer.Option(help="Label file to judge by; repeat.")] = None,
     features: Annotated[list[Path] | None, typer.Option(help="Feature store to map; repeat for several.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="A labelled behaviour to leave out; repeat.")] = None,
     title: Annotated[str, typer.Option(help="Heading.")] = "Behaviour report",

@@ -230,7 +230,7 @@ def load_labels(
     Parameters
     ----------
     files : sequence of str or pathlib.Path
-        Bout tables; one may hold several recordings.
+        Label files of any tool; one may hold several recordings.
     stores : sequence of xarray.Dataset
         With ``attrs["recording"]`` and ``edge_time``.
     behaviors : sequence of str, optional
@@ -260,7 +260,7 @@ def load_labels(
                 f"file {store.attrs['recording']}.bouts.csv or add a column 'recording'"
             )
     found, notes = _merge_labels(tables, stores, behaviors, ignore)
-    return [one for one in found if one is not None], notes
+    return [one for one in found if one is not None], [*_told_on_reading(tables), *notes]
 
 
 def find_labels(
@@ -292,6 +292,17 @@ def _read_labels(files: Sequence[str | Path], stores: Sequence[xr.Dataset]) -> l
 
     edges = {str(s.attrs["recording"]): s["edge_time"].values for s in stores}
     return [load_annotations(file, recording=edges) for file in files]
+
+
+def _told_on_reading(tables: Sequence[Annotations]) -> list[str]:
+    """What was moved, lost and assumed in files of other tools, each once."""
+    of: dict[str, list[str]] = {}
+    for report in (t.report for t in tables if t.report is not None):
+        for line in report.lines()[1:]:
+            text = line.strip().removeprefix("note: ")
+            if not text.endswith("placed on its frames"):
+                of.setdefault(text, []).append(report.path)
+    return [f"{paths[0] if len(paths) == 1 else f'{len(paths)} label files'}: {text}" for text, paths in of.items()]
 
 
 def _parts_of(tables: Sequence[Annotations], store: xr.Dataset) -> list[Annotations]:

@@ -32,8 +32,16 @@ def test_what_another_file_adds_was_not_looked_for_in_this_one(tmp_path: Path) -
         assert dense.sel(behavior=own).values.tolist() == [0] * 3 + [1] * 7
         other = {"walk": "groom", "groom": "walk"}[own]
         assert dense.sel(behavior=other).values.tolist() == [-1] * 10
-    assert notes == ["m1: its labels do not know groom; not scored there",
-                     "m2: its labels do not know walk; not scored there"]  # fmt: skip
+    assert any("background means" in note for note in notes)  # what reading assumed is told
+    assert notes[-2:] == ["m1: its labels do not know groom; not scored there",
+                          "m2: its labels do not know walk; not scored there"]  # fmt: skip
+
+
+def test_what_reading_assumed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "m3.bouts.csv").write_text("behavior,start,stop\nwalk,1.2,3\n")
+    _, notes = load_labels([tmp_path / "m3.bouts.csv"], [store_of("m3")])
+    assert f"{tmp_path / 'm3.bouts.csv'}: seconds were moved by at most 200 ms to the nearest frame edge" in notes
+    assert not [n for n in notes if "placed on its frames" in n]
 
 
 def test_point_events_go_into_training(tmp_path: Path) -> None:
