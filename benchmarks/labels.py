@@ -83,7 +83,7 @@ def main() -> None:
         timed("save_annotations (csv)", lambda: save_annotations(many, path, overwrite=True), least)
         least = timed("pandas.read_csv", lambda: pd.read_csv(path))
         timed("load_annotations (csv)", lambda: load_annotations(path), least)
-        for ending, name in ((".jabs.json", "jabs"),):
+        for ending, name in ((".parquet", "bouts-parquet"), ("_annot.txt", "caltech"), (".jabs.json", "jabs")):
             other = Path(folder) / f"many{ending}"
             timed(f"save_annotations ({name})", lambda o=other, n=name: save_annotations(many, o, n, overwrite=True))  # type: ignore[misc]
             timed(f"load_annotations ({name})", lambda o=other, n=name: load_annotations(o, n))  # type: ignore[misc]

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 MAX_BYTES = 512 << 20
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -185,6 +187,44 @@ def csv_rows(path: Path, *, separators: str = ",;\t", max_bytes: int = MAX_BYTES
         return {line: cells for line, cells in numbered if any(cells)}
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: not a csv table ({error})") from None
+
+
+def csv_cells(path: Path, *, separators: str = ",;\t", max_bytes: int = MAX_BYTES) -> pd.DataFrame:
+    """The same as a table of text, for tables of a million lines.
+
+    Parameters
+    ----------
+    path, separators, max_bytes
+        As in :func:`csv_rows`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per line that has any cell, by the number of the line; cells that a line does not have are empty.
+
+    Raises
+    ------
+    ValueError
+        If the file is no such table.
+    """
+    text = read_text(path, max_bytes=max_bytes)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if '"' not in text and text.count("\r") == text.count("\r\n"):
+        try:
+            cells = pd.read_csv(
+                io.StringIO(text), sep=max(separators, key=first.count), header=None, dtype=str, na_filter=False,
+                skip_blank_lines=False, quoting=csv.QUOTE_NONE,
+            )  # fmt: skip
+        except (pd.errors.ParserError, pd.errors.EmptyDataError):
+            pass  # lines of different length: read them one by one, with the line in every error
+        else:
+            cells = cells.fillna("").apply(lambda column: column.str.strip())
+            cells.index = pd.RangeIndex(1, len(cells) + 1)
+            return cells[(cells != "").any(axis=1)]
+    rows = csv_rows(path, separators=separators, max_bytes=max_bytes)
+    width = max(map(len, rows.values()), default=0)
+    padded = [cells + [""] * (width - len(cells)) for cells in rows.values()]
+    return pd.DataFrame(padded, index=pd.Index(list(rows), dtype="int64"), columns=range(width), dtype=str)
 
 
 def formula_safe(cells: Iterable[Any]) -> list[Any]:
