@@ -67,13 +67,13 @@ class Annotations:
         if self.ethogram is None:
             if len(set(names)) != len(names):
                 raise ValueError(f"behaviors: expected each name once, got {list(names)}")
-            rows = set(self.bouts["behavior"]) if "behavior" in self.bouts else set()
+            rows = set(self.bouts["behavior"].unique()) if "behavior" in self.bouts else set()
             ethogram = Ethogram(names or sorted({str(b) for b in rows}))
         else:
             ethogram = self.ethogram.only(names) if names else self.ethogram
         bouts = tidy_table(self.bouts, ethogram.points, "bouts")
         scored = tidy_table(self.scored, frozenset(), "scored intervals")
-        unknown = sorted((set(bouts["behavior"]) | set(scored["behavior"]) - {""}) - set(ethogram.names))
+        unknown = sorted(({*bouts["behavior"].unique(), *scored["behavior"].unique()} - {""}) - set(ethogram.names))
         if unknown:
             raise ValueError(f"unknown behaviour {unknown[0]!r}: expected one of {list(ethogram.names)}")
         object.__setattr__(self, "bouts", bouts)
@@ -97,7 +97,7 @@ class Annotations:
         return self._names("scorer")
 
     def _names(self, column: str) -> tuple[str, ...]:
-        return tuple(sorted(set(self.bouts[column]) | set(self.scored[column])))
+        return tuple(sorted({*self.bouts[column].unique(), *self.scored[column].unique()}))
 
     @property
     def in_frames(self) -> bool:

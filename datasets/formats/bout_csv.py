@@ -65,8 +65,8 @@ def write(annotations: Annotations, writing: Writing) -> None:
             codes, cells = pd.factorize(table[column].to_numpy(dtype=object))
             if (safe := formula_safe(cells)) != list(cells):
                 table[column] = np.asarray([*safe, ""], dtype=object)[codes]
-    unseen = [b for b in annotations.behaviors if b not in set(table["behavior"])]
-    if unseen:
+    seen = set(table["behavior"].unique())
+    if unseen := [b for b in annotations.behaviors if b not in seen]:
         writing.report.lose(f"behaviours without a row: {', '.join(unseen)}")
     if any(b != Behavior(name=b.name) for b in annotations.ethogram):
         writing.report.lose("keys, colours, definitions and categories of the ethogram")
