@@ -132,7 +132,6 @@ def _encode_windows(plan: ExtractionPlan, held: _Held, windows: np.ndarray, batc
         for i in range(0, len(pairs), batch.windows):
             part = pairs[i : i + batch.windows]
             tokens = _temporal_tokens(plan, held, part, keep, masked)  # (pairs, K, N, D)
-            text = None
             for (stream, w), tokens_KND in zip(part, tokens, strict=True):
                 first = int(plan.starts[w]) + keep.start
                 kept = np.arange(first, min(first + len(tokens_KND), len(plan)))
@@ -141,9 +140,6 @@ def _encode_windows(plan: ExtractionPlan, held: _Held, windows: np.ndarray, batc
                 there = individuals.present(plan.frames[kept]) & [held.decodable[int(f)] for f in kept]
                 clip = int(np.searchsorted(plan.clips, w))
                 is_clip = clip < len(plan.clips) and plan.clips[clip] == w
-                if is_clip and plan.has_text and text is None:
-                    assert plan.encoder.video_text is not None
-                    text = plan.encoder.video_text.embed_tokens(tokens).float().cpu().numpy()
                 half = pooled.to(torch.float16).cpu().numpy()
                 for served, who in enumerate(individuals.streams[stream]):
                     good = own[there[who, own]]
@@ -152,8 +148,11 @@ def _encode_windows(plan: ExtractionPlan, held: _Held, windows: np.ndarray, batc
                         mean = pooled[served, torch.from_numpy(there[who]).to(pooled.device)].mean(dim=(0, 1))
                         clips["clip_embedding"][who, clip - first_clip] = mean.to(torch.float16).cpu().numpy()
                         clips["clip_valid"][who, clip - first_clip] = True
-                        if text is not None:
-                            clips["text_aligned"][who, clip - first_clip] = text[part.index((stream, w))]
+                        if plan.encoder.video_text is not None and plan.has_text:
+                            # the head takes any number of tokens; those of nobody would count as any other
+                            seen = tokens_KND[: len(kept)][torch.from_numpy(there[who]).to(tokens_KND.device)]
+                            text = plan.encoder.video_text.embed_tokens(seen[None])[0]
+                            clips["text_aligned"][who, clip - first_clip] = text.float().cpu().numpy()
     frames = {"feature": feature, "valid": valid, "decodable": decodable}
     return Encoded(first_frame=begin, first_clip=first_clip, frames=frames, clips=clips)
 

@@ -25,7 +25,7 @@ from behavior_prism.files import put_in_place, remove
 
 from .feature_shards import OF_SHARDS, Shards, shard_frames
 from .store import LAYOUT, MARKER, attrs_of, partial_path, settings_key
-from .writer_lock import CLAIMS
+from .writer_lock import claims_path
 
 
 class FeatureWriter:
@@ -294,7 +294,7 @@ class FeatureWriter:
         if not self.done.all():
             raise ValueError(f"{self.partial}: {int((~self.done).sum())} of {len(self.done)} shards are missing")
         try:
-            remove(self.partial / CLAIMS)
+            remove(claims_path(self.partial))
             self.set_attrs(**attrs)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # zarr: consolidated metadata are an extension of v3

@@ -16,7 +16,20 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-CLAIMS = ".claims"  # folder in an unfinished store: one empty file for each shard that somebody took
+
+def claims_path(partial: Path) -> Path:
+    """Folder of one empty file for each shard of an unfinished store that somebody took.
+
+    Parameters
+    ----------
+    partial : pathlib.Path
+        The unfinished store.
+
+    Returns
+    -------
+    pathlib.Path
+    """
+    return partial.with_name(f".{partial.name}.claims")
 
 
 @contextmanager
@@ -93,7 +106,7 @@ def claim_shards(partial: Path, shards: Iterable[int]) -> Iterator[None]:
     ------
     None
     """
-    folder = partial / CLAIMS
+    folder = claims_path(partial)
     folder.mkdir(exist_ok=True)
     with ExitStack() as stack:
         for k in shards:

@@ -12,12 +12,12 @@ import pytest
 import torch
 import xarray as xr
 import zarr
-from numbered_videos import write_video
+from small_extraction import SHARD_BYTES, small_encoder, write_movie
 
 from behavior_prism.analysis import extract_features, feature_shards, feature_stream, open_features
 from behavior_prism.analysis.extraction import plan_features
 from behavior_prism.datasets import Recording, VideoSequence, WindowSpec, central_windows, load_recording
-from behavior_prism.encoder import load_encoder, preprocess_frames, save_encoder
+from behavior_prism.encoder import load_encoder, preprocess_frames
 from behavior_prism.encoder.loading import LoadedEncoder
 
 pytestmark = pytest.mark.torch
@@ -28,19 +28,10 @@ def encoder() -> LoadedEncoder:
     return load_encoder("tiny")
 
 
-def moving_square(count: int, height: int = 48, width: int = 64) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    frames = np.repeat(rng.integers(60, 90, (1, height, width, 3), dtype=np.uint8), count, axis=0)
-    for k in range(count):
-        x = int((width - 12) * (0.5 + 0.5 * np.sin(k / 5)))
-        frames[k, 10:22, x : x + 12] = 220
-    return frames
-
-
 @pytest.fixture
 def movie(tmp_path):
     def make(count: int, name: str = "movie.mkv", **options):
-        return write_video(tmp_path / name, moving_square(count), options={"crf": "12", **options})
+        return write_movie(tmp_path / name, count, **options)
 
     return make
 
@@ -150,24 +141,6 @@ def test_something_else_at_that_place_is_kept(movie, encoder, tmp_path):
     assert (target / "chapter1.txt").read_text() == "irreplaceable"
 
 
-def small_encoder(tmp_path, side: int = 4):
-    """An encoder of a few thousand parameters, so that thousands of frames take a second."""
-    from behavior_prism.encoder import VideoEncoder, VideoEncoderConfig
-
-    config = VideoEncoderConfig(
-        patch_size=24 // side,
-        pos_emb_shape=(4, side, side),
-        model_dim=16,
-        num_spatial_layers=1,
-        num_temporal_layers=1,
-        num_heads=2,
-        mlp_dim=16,
-    )
-    path = tmp_path / "small.safetensors"
-    save_encoder(path, VideoEncoder(config), trained=True)
-    return path
-
-
 SCRIPT = """
 import sys, torch
 torch.set_num_threads(1)
@@ -183,7 +156,7 @@ print("done", flush=True)
 @pytest.fixture
 def begun(movie, tmp_path, monkeypatch):
     """A recording of four shards, its features, and a copy of them that lacks its name."""
-    monkeypatch.setattr(feature_shards, "SHARD_BYTES", 64 * 16 * 16 * 2)
+    monkeypatch.setattr(feature_shards, "SHARD_BYTES", SHARD_BYTES)
     encoder, recording = load_encoder(small_encoder(tmp_path)), load_recording(movie(200))
     expected = extract_features(recording, encoder, tmp_path / "whole.zarr").feature.values
     partial = tmp_path / "f.zarr.partial"
