@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from .files import atomic_write
-from .study_checks import check_tables, files_in, individual_of
-from .study_files import Fingerprints, found_path, slug_problem
+from .study_checks import check_tables, individual_of
+from .study_files import Fingerprints, slug_problem
+from .study_groups import connected_groups
+from .study_opening import located, open_recording, source_of
 from .study_tables import ANIMAL_COLUMNS, RECORDING_COLUMNS, SUBJECT_COLUMNS, Row, Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from behavior_prism.datasets import CropSpec, Ethogram, Recording
+    from behavior_prism.datasets import CropSpec, Ethogram, Recording, RecordingInfo
 
     from .study_settings import StudySettings
 
@@ -236,23 +238,7 @@ class Study:
             both are known to be others.
         """
         animals = {name: frozenset(self.individuals(name).values()) for name in self.names}
-        first = {name: name for name in self.names}
-
-        def join(a: str, b: str) -> None:
-            low, high = sorted((first[a], first[b]), key=self.names.index)
-            first.update({name: low for name, group in first.items() if group == high})
-
-        seen: dict[str, str] = {}
-        for name in self.names:
-            for animal in sorted(animals[name]):
-                join(seen.setdefault(animal, name), name)
-        rows = self._recordings.rows
-        for k, a in enumerate(rows):
-            for b in rows[:k] if a["session"] and a["camera"] else ():
-                views = a["session"] == b["session"] and b["camera"] not in ("", a["camera"])
-                if views and not (animals[a["recording"]] and animals[b["recording"]]):
-                    join(a["recording"], b["recording"])
-        return first
+        return connected_groups(self._recordings.rows, animals)
 
     # where its files are
 
@@ -269,21 +255,7 @@ class Study:
         list of pathlib.Path
             Where the study says that they are, or where the same file was seen last.
         """
-        return [path for _, path, _ in self._located(name, Fingerprints(self.folder))]
-
-    def _located(self, name: str, prints: Fingerprints) -> list[tuple[str, Path, str]]:
-        """Path as written, place, and known fingerprint of the files of a recording."""
-        row = self.row(name)
-        stored = files_in(row["video"])
-        known = files_in(row["fingerprint"]) or [""] * len(stored)
-        out = []
-        for text, fingerprint in zip(stored, known, strict=True):
-            path = found_path(self.folder, text)
-            seen = prints.last_seen(text)
-            if fingerprint and not path.exists() and seen and seen.exists() and prints.of(text, seen) == fingerprint:
-                path = seen  # the study was copied, its videos were not
-            out.append((text, path, fingerprint))
-        return out
+        return [place.path for place in located(self.folder, self.row(name), Fingerprints(self.folder))]
 
     def recording(self, name: str) -> Recording:
         """Open a recording, with its tracks, its times and what is known about it.
@@ -304,31 +276,32 @@ class Study:
         ValueError
             If a file cannot be used, or the individuals of ``subjects.csv`` are not those of the tracks.
         """
-        from behavior_prism.datasets import RecordingInfo, load_recording
-
-        row, animals = self.row(name), self.individuals(name)
-        files, timing = self.source_of(name)
-        tracks = self._beside(row, "tracks")
-        groups = {a["group"] for a in self._animals.rows if a["animal"] in animals.values()}
-        found = load_recording(
-            files,
-            name=name,
-            tracks=tracks,
-            info=RecordingInfo(
-                session=row["session"],
-                group=row["group"] or (groups.pop() if len(groups) == 1 else ""),
-                camera=row["camera"],
-                animals=tuple(animals.values()),
-                notes=row["notes"],
-            ),
-            **timing,
-        )
+        found = open_recording(self.folder, self._recordings, self.row(name), self._info(name))
         if found.tracks is not None:
-            self._check_individuals(name, [str(i) for i in found.tracks["individual"].values])
+            known = [str(i) for i in found.tracks["individual"].values]
+            for row in self._subjects.rows:
+                if row["recording"] == name and individual_of(row) not in known:
+                    raise ValueError(
+                        f"{self._subjects.where(row.line)}: individual: expected one of the tracks' {known}, "
+                        f"got {individual_of(row)!r}"
+                    )
         return found
 
+    def _info(self, name: str) -> RecordingInfo:
+        from behavior_prism.datasets import RecordingInfo
+
+        row, animals = self.row(name), tuple(self.individuals(name).values())
+        groups = {a["group"] for a in self._animals.rows if a["animal"] in animals}
+        return RecordingInfo(
+            session=row["session"],
+            group=row["group"] or (groups.pop() if len(groups) == 1 else ""),
+            camera=row["camera"],
+            animals=animals,
+            notes=row["notes"],
+        )
+
     def source_of(self, name: str) -> tuple[Path | list[Path], dict[str, Any]]:
-        """What ``open_video`` and ``load_recording`` need to open a recording's frames.
+        """What ``open_video`` needs to open a recording's frames, without its tracks.
 
         Parameters
         ----------
@@ -341,44 +314,8 @@ class Study:
             One or several.
         timing : dict
             ``fps`` or ``times``, where ``recordings.csv`` says so.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            If a file is not there, or the table of times is none.
         """
-        from behavior_prism.datasets import read_timestamps
-
-        row, files = self.row(name), self.video_files(name)
-        for path in (p for p in files if not p.exists()):
-            at = self._recordings.where(row.line)
-            raise FileNotFoundError(f"{at}: {path}: no such video; behavior-prism relocate finds it elsewhere")
-        stamps = self._beside(row, "timestamps")
-        timing: dict[str, Any] = {}
-        if stamps is not None:
-            column, unit = row["timestamps_column"], row["timestamps_unit"] or "s"
-            timing["times"] = read_timestamps(
-                stamps, column=int(column) if column.isdecimal() else column or None, unit=unit
-            )
-        elif row["fps"]:
-            timing["fps"] = float(row["fps"])
-        return files[0] if len(files) == 1 else files, timing
-
-    def _beside(self, row: Row, column: str) -> Path | None:
-        if not row[column]:
-            return None
-        path = found_path(self.folder, row[column])
-        if not path.exists():
-            raise FileNotFoundError(f"{self._recordings.where(row.line)}: {column}: {path}: no such file")
-        return path
-
-    def _check_individuals(self, name: str, known: Sequence[str]) -> None:
-        for row in self._subjects.rows:
-            if row["recording"] == name and individual_of(row) not in known:
-                raise ValueError(
-                    f"{self._subjects.where(row.line)}: individual: expected one of the tracks' {list(known)}, "
-                    f"got {individual_of(row)!r}"
-                )
+        return source_of(self.folder, self._recordings, self.row(name))
 
     @property
     def journal_folder(self) -> Path:

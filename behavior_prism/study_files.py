@@ -214,9 +214,9 @@ class Fingerprints:
         known = self._kept.get(stored, {})
         if [known.get("size"), known.get("mtime_ns")] != facts or not isinstance(known.get("fingerprint"), str):
             known = {"size": facts[0], "mtime_ns": facts[1], "fingerprint": fingerprint(path)}
-        if known | {"seen": str(path)} != self._kept.get(stored):
-            self._kept[stored] = known | {"seen": str(path)}
-            self._changed = True
+        now = known | {"seen": str(path.resolve())}
+        if now != self._kept.get(stored):
+            self._kept[stored], self._changed = now, True
         return str(known["fingerprint"])
 
     def last_seen(self, stored: str) -> Path | None:

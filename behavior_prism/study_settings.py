@@ -176,7 +176,8 @@ def _defaults(path: Path, text: str, found: dict[str, Any]) -> dict[str, Any]:
 
 def _crop(path: Path, text: str, found: dict[str, Any]) -> CropSpec:
     try:
-        return CropSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+        return CropSpec(**plain)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{_at(path, text, '', 'crop')}: {error}") from None
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from .study import Study
 from .study_checks import files_in
-from .study_files import Fingerprints, found_path
+from .study_files import Fingerprints
+from .study_opening import beside, located
 
 if TYPE_CHECKING:
     from behavior_prism.datasets import Annotations
@@ -128,6 +129,7 @@ def study_status(study: Study) -> StudyStatus:
     for name in study.names:
         row = study.row(name)
         video = _video(study, name, prints)
+        tracks = beside(study.folder, row, "tracks", prints)
         parts = None if labels is None or name not in labels.recordings else labels.of_recording(name)
         done, unfinished, stale = _features(study.features_folder(name), files_in(row["fingerprint"]))
         out.recordings.append(
@@ -135,9 +137,7 @@ def study_status(study: Study) -> StudyStatus:
                 recording=name,
                 group=groups[name],
                 video=video,
-                tracks=("found" if found_path(study.folder, row["tracks"]).exists() else "missing")
-                if row["tracks"]
-                else "",
+                tracks="" if tracks is None else "found" if tracks.exists() else "missing",
                 bouts=0 if parts is None else len(parts.bouts),
                 scored=None if parts is None or video != "found" else _scored_share(study, name, parts, out.notes),
                 features=done,
@@ -153,7 +153,7 @@ def study_status(study: Study) -> StudyStatus:
 
 
 def _video(study: Study, name: str, prints: Fingerprints) -> str:
-    for text, path, known in study._located(name, prints):
+    for text, path, known in located(study.folder, study.row(name), prints):
         if not path.exists():
             return "missing"
         try:
@@ -196,12 +196,12 @@ def _scored_share(study: Study, name: str, labels: Annotations, notes: list[str]
 def _frames(labels: Annotations, edges: np.ndarray) -> Iterable[tuple[int, int]]:
     import pandas as pd
 
-    for row in labels.scored.itertuples():
-        if pd.notna(row.start_frame) and pd.notna(row.stop_frame):
-            yield int(row.start_frame), int(row.stop_frame)
-        elif pd.notna(row.start) and pd.notna(row.stop):
-            start, stop = (int(np.abs(edges - seconds).argmin()) for seconds in (row.start, row.stop))
-            yield start, stop
+    columns = ["start_frame", "stop_frame", "start", "stop"]
+    for first, last, start, stop in labels.scored[columns].astype(object).itertuples(index=False, name=None):
+        if pd.notna(first) and pd.notna(last):
+            yield int(first), int(last)
+        elif pd.notna(start) and pd.notna(stop):
+            yield int(np.abs(edges - start).argmin()), int(np.abs(edges - stop).argmin())
 
 
 def _features(folder: Path, fingerprints: list[str]) -> tuple[int, int, int]:
