@@ -73,7 +73,7 @@ def media_name(path: str) -> str:
 
     Examples
     --------
-    >>> media_name("C:\\films\\mouse 1.avi"), media_name("/home/me/mouse.1.mp4")
+    >>> media_name("C:\\films\\mouse 1.avi"), media_name("films/mouse.1.mp4")
     ('mouse 1', 'mouse.1')
     """
     return recording_name(path.strip().replace("\\", "/"))
