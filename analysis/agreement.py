@@ -113,7 +113,13 @@ class AgreementReport:
         return out + [f"note: {note}" for note in self.notes]
 
     def figure(self, **options: Any) -> Figure:
-        """Draw scorers above each other, and their kappas: :func:`plot_agreement`."""
+        """Draw scorers above each other, and their kappas: :func:`plot_agreement`.
+
+        Parameters
+        ----------
+        **options : object
+            As there.
+        """
         from .agreement_plot import plot_agreement
 
         return plot_agreement(self, **options)

@@ -37,7 +37,15 @@ class Draws:
         self._weights: dict[int, np.ndarray] = {}
 
     def interval(self, measure: Any, counts: list[np.ndarray]) -> tuple[float, float]:
-        """95 % interval of a measure of counts; of every recording, one row per block."""
+        """95 % interval of a measure of counts; of every recording, one row per block.
+
+        Parameters
+        ----------
+        measure : callable
+            From summed counts to a number.
+        counts : list of numpy.ndarray
+            Of every recording.
+        """
         units = np.stack([c.sum(0) for c in counts]) if self.over_recordings else np.concatenate(counts)
         units = units[units.reshape(len(units), -1).any(1)]
         if len(units) < FEWEST_UNITS:

@@ -165,7 +165,13 @@ class EventTable:
         self.cells.append(np.stack([block, first, second]).astype(np.int64))
 
     def per_block(self, num_blocks: int) -> np.ndarray:
-        """Counts of every block, shape (blocks, behaviours + 1, behaviours + 1)."""
+        """Counts of every block, shape (blocks, behaviours + 1, behaviours + 1).
+
+        Parameters
+        ----------
+        num_blocks : int
+            Blocks of the recording.
+        """
         size = self.nobody + 1
         block, first, second = np.concatenate([np.zeros((3, 0), dtype=np.int64), *self.cells], axis=1)
         flat = (block * size + first) * size + second

@@ -39,7 +39,15 @@ class Timeline:
 
     @classmethod
     def of(cls, edges: np.ndarray, *, time_unit: float, block: float) -> Timeline:
-        """Cut the frames between these edges into units and blocks of these lengths [s]."""
+        """Cut the frames between these edges into units and blocks of these lengths [s].
+
+        Parameters
+        ----------
+        edges : numpy.ndarray
+            Frame edges [s].
+        time_unit, block : float
+            Lengths [s].
+        """
         since = edges[:-1] - edges[0] + 1e-9  # a frame that starts with its unit belongs to it
         numbers = (np.unique(since // length, return_inverse=True)[1] for length in (time_unit, block))
         unit, blocks = numbers
@@ -184,7 +192,13 @@ class GroupCounts:
         self.blocks.append(timeline.num_blocks)
 
     def add_events(self, table: EventTable) -> None:
-        """Add the bouts of the same recording."""
+        """Add the bouts of the same recording.
+
+        Parameters
+        ----------
+        table : EventTable
+            Its bouts, matched.
+        """
         self.events.append(table.per_block(self.blocks[-1]))
 
     def confusion(self) -> tuple[list[str], list[np.ndarray]]:

@@ -323,21 +323,47 @@ class Study:
         return self.folder / "labels" / "journal"
 
     def features_folder(self, recording: str) -> Path:
-        """Folder of the feature stores of a recording."""
+        """Folder of the feature stores of a recording.
+
+        Parameters
+        ----------
+        recording : str
+            Its name.
+        """
         return self._inside("features", recording)
 
     def feature_path(self, recording: str, key: str) -> Path:
-        """Feature store of a recording and a key of settings."""
+        """Feature store of a recording and a key of settings.
+
+        Parameters
+        ----------
+        recording : str
+            Its name.
+        key : str
+            Hash of the settings; the first twelve letters name the store.
+        """
         if len(key) < 12 or not key.isalnum():
             raise ValueError(f"key: expected the hash of settings, got {key!r}")
         return self.features_folder(recording) / f"{key[:12]}.zarr"
 
     def predictions_folder(self, probe: str) -> Path:
-        """Folder of what a probe predicted: ``<recording>.zarr`` and ``bouts.csv``."""
+        """Folder of what a probe predicted: ``<recording>.zarr`` and ``bouts.csv``.
+
+        Parameters
+        ----------
+        probe : str
+            Its name.
+        """
         return self._inside("predictions", probe)
 
     def probe_folder(self, probe: str) -> Path:
-        """Folder of a probe."""
+        """Folder of a probe.
+
+        Parameters
+        ----------
+        probe : str
+            Its name.
+        """
         return self._inside("probes", probe)
 
     @property
@@ -358,13 +384,27 @@ class Study:
     # what changes it
 
     def add(self, videos: Sequence[str | Path], **options: Any) -> Any:
-        """Add recordings; see :func:`behavior_prism.study_add.add_videos`, which takes the same."""
+        """Add recordings; see :func:`behavior_prism.study_add.add_videos`, which takes the same.
+
+        Parameters
+        ----------
+        videos : sequence of str or pathlib.Path
+            Video files.
+        **options : object
+            As there.
+        """
         from .study_add import add_videos
 
         return add_videos(self, videos, **options)
 
     def relocate(self, roots: Sequence[str | Path]) -> Any:
-        """Find moved videos again; see :func:`behavior_prism.study_relocate.relocate_videos`, which takes the same."""
+        """Find moved videos again; see :func:`behavior_prism.study_relocate.relocate_videos`, which takes the same.
+
+        Parameters
+        ----------
+        roots : sequence of str or pathlib.Path
+            Folders to look in.
+        """
         from .study_relocate import relocate_videos
 
         return relocate_videos(self, roots)

@@ -220,7 +220,13 @@ class Fingerprints:
         return str(known["fingerprint"])
 
     def last_seen(self, stored: str) -> Path | None:
-        """Where a file was when it was last looked at."""
+        """Where a file was when it was last looked at.
+
+        Parameters
+        ----------
+        stored : str
+            Its path as the study holds it.
+        """
         seen = self._kept.get(stored, {}).get("seen")
         return Path(seen) if isinstance(seen, str) else None
 

@@ -27,20 +27,22 @@ def connected_groups(rows: Sequence[Row], animals: Mapping[str, frozenset[str]])
     order = {name: k for k, name in enumerate(names)}
     parent = {name: name for name in names}
 
-    def root(name: str) -> str:
+    def _root(name: str) -> str:
+        """The recording that stands for a group."""
         while parent[name] != name:
             parent[name] = parent[parent[name]]
             name = parent[name]
         return name
 
-    def join(a: str, b: str) -> None:
-        low, high = sorted((root(a), root(b)), key=order.__getitem__)
+    def _join(a: str, b: str) -> None:
+        """Make two groups one."""
+        low, high = sorted((_root(a), _root(b)), key=order.__getitem__)
         parent[high] = low
 
     seen: dict[str, str] = {}
     for name in names:
         for animal in sorted(animals[name]):
-            join(seen.setdefault(animal, name), name)
+            _join(seen.setdefault(animal, name), name)
     sessions: dict[str, list[Row]] = {}
     for row in rows:
         if row["session"] and row["camera"]:
@@ -50,5 +52,5 @@ def connected_groups(rows: Sequence[Row], animals: Mapping[str, frozenset[str]])
             for b in views[:k]:
                 known = animals[a["recording"]] and animals[b["recording"]]
                 if a["camera"] != b["camera"] and not known:
-                    join(a["recording"], b["recording"])
-    return {name: root(name) for name in names}
+                    _join(a["recording"], b["recording"])
+    return {name: _root(name) for name in names}

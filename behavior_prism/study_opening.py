@@ -56,10 +56,12 @@ def beside(folder: Path, row: Row, column: str, prints: Fingerprints) -> Path | 
 
     Parameters
     ----------
-    folder, row, prints
+    folder, row
         As in :func:`located`.
     column : str
         ``tracks`` or ``timestamps``.
+    prints : Fingerprints
+        As in :func:`located`.
 
     Returns
     -------
@@ -83,10 +85,12 @@ def source_of(folder: Path, table: Table, row: Row) -> tuple[Path | list[Path], 
 
     Parameters
     ----------
-    folder, row
-        As in :func:`located`.
+    folder : pathlib.Path
+        Of the study.
     table : Table
         ``recordings.csv``, to be named in errors.
+    row : Row
+        As in :func:`located`.
 
     Returns
     -------

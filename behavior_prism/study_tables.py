@@ -82,7 +82,13 @@ class Table:
             self._parse(self._decoded(self._bytes), tuple(required))
 
     def where(self, line: int) -> str:
-        """File and line, for an error."""
+        """File and line, for an error.
+
+        Parameters
+        ----------
+        line : int
+            From 1.
+        """
         return f"{self.path}, line {line}"
 
     @property

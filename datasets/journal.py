@@ -41,6 +41,13 @@ class Journal(JournalEdits):
     ...     journal.rename_behavior("rear", "rearing")
     ...     journal.undo()
     ...     labels = journal.annotations()
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Folder of the journal.
+    writer : str or None
+        Who writes; None only reads.
     """
 
     def __init__(self, folder: Path, writer: str | None) -> None:

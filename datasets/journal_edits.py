@@ -27,11 +27,25 @@ class JournalEdits:
         raise NotImplementedError
 
     def append(self, op: str, data: Mapping[str, Any]) -> Entry:
-        """Write one entry; see :meth:`Journal.append`."""
+        """Write one entry; see :meth:`Journal.append`.
+
+        Parameters
+        ----------
+        op : str
+            What is done.
+        data : mapping
+            Its particulars.
+        """
         raise NotImplementedError
 
     def append_together(self, operations: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
-        """Write several entries in one step; see :meth:`Journal.append_together`."""
+        """Write several entries in one step; see :meth:`Journal.append_together`.
+
+        Parameters
+        ----------
+        operations : iterable of (str, mapping)
+            What is done, in this order.
+        """
         raise NotImplementedError
 
     def add_bout(

@@ -113,6 +113,8 @@ class OwnFile:
     writer : str
         A name as :func:`~.journal_entry.writer_slug` makes it. If another process holds its file, ``<writer>-2`` and
         so on is taken.
+    after : int
+        Number of the file of this name that must not be taken again; 0 for none.
 
     Raises
     ------

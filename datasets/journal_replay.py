@@ -48,7 +48,13 @@ def in_order(entries: Iterable[Entry]) -> list[Entry]:
 
 
 class UndoStack:
-    """What one writer can undo and redo, the latest last."""
+    """What one writer can undo and redo, the latest last.
+
+    Parameters
+    ----------
+    undo, redo : iterable of str
+        Ids of entries or transactions, the latest last.
+    """
 
     def __init__(self, undo: Iterable[str] = (), redo: Iterable[str] = ()) -> None:
         self.undo = deque(undo, maxlen=UNDO_STEPS)
@@ -183,7 +189,13 @@ class State:
         return behavior
 
     def tell(self, what: str) -> None:
-        """Add a conflict, once."""
+        """Add a conflict, once.
+
+        Parameters
+        ----------
+        what : str
+            One sentence.
+        """
         self.conflicts[what] = None
 
     def _add(self, entry: Entry) -> None:
@@ -307,7 +319,8 @@ def plain(state: State) -> dict[str, Any]:
     dict
     """
 
-    def table(rows: Iterable[Row]) -> list[list[Any]]:
+    def _table(rows: Iterable[Row]) -> list[list[Any]]:
+        """Values in the order of the columns, and notes."""
         out = []
         for row in rows:
             notes = {k: v for k, v in row.items() if k not in _COLUMNS} if len(row) > len(_COLUMNS) else None
@@ -315,7 +328,7 @@ def plain(state: State) -> dict[str, Any]:
         return out
 
     return {
-        "bouts": [list(state.bouts), table(state.bouts.values())],
+        "bouts": [list(state.bouts), _table(state.bouts.values())],
         "ghosts": [[k, who, row] for k, (who, row) in state.ghosts.items()],
         "removed": sorted(state.removed),
         "scored": [[*key, intervals] for key, intervals in state.scored.items()],

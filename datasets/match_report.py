@@ -63,12 +63,24 @@ class MatchReport:
     notes: list[str] = field(default_factory=list)
 
     def lose(self, what: str) -> None:
-        """Add something that could not be carried, once."""
+        """Add something that could not be carried, once.
+
+        Parameters
+        ----------
+        what : str
+            One phrase.
+        """
         if what not in self.lost:
             self.lost.append(what)
 
     def note(self, what: str) -> None:
-        """Add something that had to be assumed, once."""
+        """Add something that had to be assumed, once.
+
+        Parameters
+        ----------
+        what : str
+            One phrase.
+        """
         if what not in self.notes:
             self.notes.append(what)
 
