@@ -69,7 +69,7 @@ def store_path(study: str | Path, recording: str, settings: Mapping[str, Any]) -
     Examples
     --------
     >>> store_path("study", "mouse-1", {"a": 1}).as_posix()
-    'study/features/mouse-1/015abd7f5cc5.zarr'
+    'study/features/mouse-1/f9d86028c6e0.zarr'
     """
     if not recording or recording in (".", "..") or any(c in recording for c in "/\\\0"):
         raise ValueError(f"recording: expected a name that a folder can have, got {recording!r}")

@@ -65,7 +65,7 @@ def merge_bouts(annotations: Annotations, max_gap: float = 0, *, unit: Unit = "f
     -------
     Annotations
         A joined bout takes the place of the first of its parts, and what is noted of any of them (``comment``,
-        ``modifiers``, ``source``), joined by ``; ``. Point events and scored intervals stay as they are.
+        ``modifiers``, ``source``), joined by semicolons. Point events and scored intervals stay as they are.
 
     Raises
     ------

@@ -66,6 +66,7 @@ def to_dense(
 
     Examples
     --------
+    >>> from behavior_prism.datasets import annotations_from_intervals
     >>> a = annotations_from_intervals([(1, 3, "walk")], behaviors=["walk"], num_frames=4, fps=2)
     >>> to_dense(a, np.arange(4) / 2).squeeze().values.tolist()
     [0, 1, 1, 0]
@@ -181,6 +182,7 @@ def from_dense(
 
     Examples
     --------
+    >>> from behavior_prism.datasets import annotations_from_intervals
     >>> a = annotations_from_intervals([(1, 3, "walk")], behaviors=["walk"], num_frames=4, fps=2)
     >>> from_dense(to_dense(a, np.arange(4) / 2)).bouts[["start_frame", "stop_frame"]].values.tolist()
     [[1, 3]]
@@ -278,6 +280,7 @@ def any_individual(label: xr.DataArray, *, name: str = WHOLE_VIEW) -> xr.DataArr
 
     Examples
     --------
+    >>> from behavior_prism.datasets import annotations_from_intervals
     >>> a = annotations_from_intervals([(0, 1, "walk")], behaviors=["walk"], num_frames=2, fps=1, individual="a")
     >>> any_individual(to_dense(a, np.arange(2))).squeeze().values.tolist()
     [1, 0]

@@ -211,7 +211,8 @@ def in_natural_order(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
 
 def _natural(path: Path) -> list[Any]:
-    return [(int(t), "") if t.isdecimal() else (-1, t.lower()) for t in re.split(r"(\d+)", str(path)) if t]
+    parts = re.split(r"(\d+)", str(path.with_suffix("")))  # the ending would part a name without a number from the rest
+    return [(int(t), "") if t.isdecimal() else (-1, t.lower()) for t in parts if t]
 
 
 def _refuse_unknown_gaps(videos: list[Video]) -> None:
