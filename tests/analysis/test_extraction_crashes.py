@@ -131,7 +131,7 @@ def kill_often(tmp_path: Path, frames: int, kills: int) -> None:
 
 
 def test_killed_at_random_moments_it_gives_the_same_bits(tmp_path):
-    kill_often(tmp_path, frames=1000, kills=12)
+    kill_often(tmp_path, frames=300, kills=6)
 
 
 @pytest.mark.slow
