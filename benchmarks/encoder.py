@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+from transformers_port import port_of
 
 from behavior_prism.datasets import WindowSpec
 from behavior_prism.encoder import (
@@ -30,7 +31,6 @@ from behavior_prism.encoder import (
 )
 from behavior_prism.encoder import transformer as blocks
 from behavior_prism.encoder.int8 import quantize_layers
-from behavior_prism.encoder.layouts import export
 
 
 def arithmetic(config: VideoEncoderConfig, frames: int, tokens: int) -> float:
@@ -103,27 +103,6 @@ def with_mkl() -> Iterator[None]:
         yield
     finally:
         linear._ONEDNN = kept
-
-
-def port_of(model: VideoEncoder, size: int, frames: int) -> Callable[[Tensor], object]:
-    """The same weights in ``transformers``."""
-    import transformers
-
-    c = model.config
-    config = transformers.VideoPrismVisionConfig(
-        image_size=size,
-        num_frames=frames,
-        tubelet_size=[1, c.patch_size, c.patch_size],
-        hidden_size=c.model_dim,
-        num_spatial_layers=c.num_spatial_layers,
-        num_temporal_layers=c.num_temporal_layers,
-        num_attention_heads=c.num_heads,
-        intermediate_size=c.mlp_dim,
-        attn_implementation="eager",
-    )
-    port = transformers.VideoPrismVisionModel(config).eval()
-    port.load_state_dict({name: torch.from_numpy(value) for name, value in export(model, "transformers").items()})
-    return lambda video: port(video.permute(0, 1, 4, 2, 3).contiguous()).last_hidden_state
 
 
 def on_cpu(args: argparse.Namespace) -> None:

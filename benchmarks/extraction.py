@@ -20,6 +20,7 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from transformers_port import port_of
 
 from behavior_prism.analysis import extract_features, open_features, plan_features
 from behavior_prism.analysis.extraction_plan import ExtractionPlan
@@ -29,7 +30,6 @@ from behavior_prism.analysis.frame_pictures import Undecodable, frame_blocks
 from behavior_prism.analysis.micro_batch import choose_batch
 from behavior_prism.datasets import WindowSpec, load_recording
 from behavior_prism.encoder import LoadedEncoder, load_encoder, preprocess_frames
-from encoder import port_of
 
 
 def write_video(path: Path, frames: int, size: tuple[int, int]) -> Path:
