@@ -138,6 +138,8 @@ def _print(found: Any) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from .datasets.check_report import counted
+
     overall = found.overall()
     if found.recordings:
         view = Table(title=Text(found.name), title_justify="left", header_style="bold")
@@ -158,11 +160,11 @@ def _print(found: Any) -> None:
                 Text(r.group),
             )
         out_console.print(view)
+    many = {name: counted(overall[f"{name}s"], name) for name in ("recording", "group", "animal")}
     say(
-        f"{found.name}: {overall['recordings']} recordings in {overall['groups']} groups, "
-        f"{overall['animals']} animals, "
-        f"{overall['behaviors']} behaviours; labels for {overall['with_labels']}, features for "
-        f"{overall['with_features']}, predictions for {overall['with_predictions']}"
+        f"{found.name}: {many['recording']} in {many['group']}, {many['animal']}, {counted(overall['behaviors'], 'behaviour')}; "
+        f"labels for {overall['with_labels']}, features for {overall['with_features']}, "
+        f"predictions for {overall['with_predictions']}"
     )
     for note in found.notes:
         notice(note)

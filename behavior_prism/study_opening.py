@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -74,9 +75,10 @@ def beside(folder: Path, row: Row, column: str, prints: Fingerprints) -> Path | 
     path = found_path(folder, row[column])
     if not path.exists():
         video = located(folder, row, prints)[0]
-        moved = video.path.parent / os.path.relpath(path, found_path(folder, video.stored).parent)
-        if moved.exists():
-            return Path(os.path.normpath(moved))
+        with suppress(ValueError):  # on two drives
+            moved = video.path.parent / os.path.relpath(path, found_path(folder, video.stored).parent)
+            if moved.exists():
+                return Path(os.path.normpath(moved))
     return path
 
 

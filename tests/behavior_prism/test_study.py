@@ -413,3 +413,21 @@ def test_a_study_that_cannot_be_written_to_can_be_read(lab):
     shutil.rmtree(lab / "study" / ".cache")
     (lab / "study" / ".cache").write_text("in the way of the cache")
     assert Study.open(lab / "study").status().good
+
+
+def test_tracks_move_with_their_video(tmp_path):
+    one = bp.simulate_recording("mouse", seconds=1, size=(64, 64), num_animals=1, seed=1)
+    video = bp.datasets.write_recording(one, tmp_path / "raw")["video"]
+    study = Study.create(tmp_path / "study")
+    study.add([video])
+    (name,) = study.names
+    expected = study.recording(name).tracks["position"].values
+    assert np.isfinite(expected).any()
+    shutil.copytree(tmp_path / "study", tmp_path / "far" / "away" / "study")
+    copy = Study.open(tmp_path / "far" / "away" / "study")
+    assert copy.status().good  # seen last in raw/, and the tracks lie beside
+    np.testing.assert_array_equal(copy.recording(name).tracks["position"].values, expected)
+    (tmp_path / "raw").rename(tmp_path / "moved")
+    assert [(r.video, r.tracks) for r in copy.status().recordings] == [("missing", "missing")]
+    assert list(copy.relocate([tmp_path / "moved"]).found) == [name]
+    np.testing.assert_array_equal(copy.recording(name).tracks["position"].values, expected)

@@ -40,7 +40,7 @@ def test_from_nothing_to_a_status(lab):
     assert again.exit_code == 0 and "in the study already, as a" in again.stderr
     shown = run("status", lab / "study")
     assert shown.exit_code == 0
-    assert "My [cages]: 2 recordings in 1 groups, 2 animals, 2 behaviours" in shown.stdout
+    assert "My [cages]: 2 recordings in 1 group, 2 animals, 2 behaviours" in shown.stdout
 
 
 def test_exit_codes(lab):
