@@ -156,6 +156,10 @@ class Study:
         tables = _tables(self.folder)
         check_tables(*tables)
         self._recordings, self._animals, self._subjects = tables
+        self._rows = {row["recording"]: row for row in self._recordings.rows}
+        self._individuals: dict[str, dict[str, str]] = {name: {} for name in self._rows}
+        for row in self._subjects.rows:
+            self._individuals[row["recording"]][individual_of(row)] = row["animal"]
 
     # what it says
 
@@ -172,7 +176,7 @@ class Study:
     @property
     def names(self) -> list[str]:
         """Names of the recordings, in their order."""
-        return [row["recording"] for row in self._recordings.rows]
+        return list(self._rows)
 
     @property
     def recordings(self) -> pd.DataFrame:
@@ -206,9 +210,8 @@ class Study:
         ValueError
             If the study has no such recording.
         """
-        for row in self._recordings.rows:
-            if row["recording"] == name:
-                return row
+        if name in self._rows:
+            return self._rows[name]
         raise ValueError(f"{self._recordings.path}: unknown recording {name!r}, expected one of {self.names}")
 
     def individuals(self, name: str) -> dict[str, str]:
@@ -225,7 +228,7 @@ class Study:
             From individual to animal.
         """
         self.row(name)
-        return {individual_of(r): r["animal"] for r in self._subjects.rows if r["recording"] == name}
+        return dict(self._individuals[name])
 
     def groups(self) -> dict[str, str]:
         """Which recordings must not be parted between training and test.
@@ -237,8 +240,8 @@ class Study:
             animal are in one group, also by way of others. Cameras of one session are, too, unless the animals of
             both are known to be others.
         """
-        animals = {name: frozenset(self.individuals(name).values()) for name in self.names}
-        return connected_groups(self._recordings.rows, animals)
+        animals = {name: frozenset(known.values()) for name, known in self._individuals.items()}
+        return connected_groups(list(self._rows.values()), animals)
 
     # where its files are
 

@@ -162,9 +162,9 @@ def _print(found: Any) -> None:
         out_console.print(view)
     many = {name: counted(overall[f"{name}s"], name) for name in ("recording", "group", "animal")}
     say(
-        f"{found.name}: {many['recording']} in {many['group']}, {many['animal']}, {counted(overall['behaviors'], 'behaviour')}; "
-        f"labels for {overall['with_labels']}, features for {overall['with_features']}, "
-        f"predictions for {overall['with_predictions']}"
+        f"{found.name}: {many['recording']} in {many['group']}, {many['animal']}, "
+        f"{counted(overall['behaviors'], 'behaviour')}; labels for {overall['with_labels']}, "
+        f"features for {overall['with_features']}, predictions for {overall['with_predictions']}"
     )
     for note in found.notes:
         notice(note)
