@@ -167,7 +167,9 @@ class Table:
             if name and names.count(name) > 1:
                 raise ValueError(f"{self.where(piece.line)}: expected every column once, got {name!r} twice")
         if missing := [name for name in required if name not in names]:
-            raise ValueError(f"{self.where(piece.line)}: expected a column {missing[0]!r}, got {', '.join(filter(None, names))}")
+            raise ValueError(
+                f"{self.where(piece.line)}: expected a column {missing[0]!r}, got {', '.join(filter(None, names))}"
+            )
         # columns without a name are kept, too
         self.columns = [name or f"\0{k}" for k, name in enumerate(names)]
         piece.cells, self._header = None, piece
