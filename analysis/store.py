@@ -54,7 +54,7 @@ def store_path(study: str | Path, recording: str, settings: Mapping[str, Any]) -
     recording : str
         Name of the recording.
     settings : mapping
-        From :func:`behavior_prism.analysis.extraction_settings`.
+        ``settings()`` of what :func:`behavior_prism.analysis.plan_features` gives.
 
     Returns
     -------

@@ -109,25 +109,25 @@ def assert_same_store(a: Path, b: Path) -> None:
 
 
 def kill_often(tmp_path: Path, frames: int, kills: int) -> None:
-    """Killed at random moments until it is whole; what comes out are the bits of a run that was left alone."""
+    """Killed at random moments, then left to finish: what comes out are the bits of a run that was left alone."""
     video, weights = write_movie(tmp_path / "movie.mkv", frames, preset="ultrafast"), small_encoder(tmp_path)
     whole = tmp_path / "whole.zarr"
     chance = random.Random(0)
     with Nursery(video, weights) as nursery:
         ended, code, seconds = nursery.extract(whole)
         assert (ended, code) == ("ended", "0")
-        killed = in_the_middle = stores = 0
+        killed = in_the_middle = 0
         while killed < kills:
-            broken = tmp_path / f"broken{stores}.zarr"
-            stores += 1
-            while not broken.exists():
-                answer = nursery.extract(broken, chance.uniform(0.0, 0.6 * float(seconds)))
+            broken = tmp_path / f"broken{killed}.zarr"
+            for _ in range(5):
+                answer = nursery.extract(broken, chance.uniform(0.2, 1.0) * float(seconds))
                 assert answer == ["killed"] or answer[:2] == ["ended", "0"], answer
                 killed += answer == ["killed"]
                 in_the_middle += partial_path(broken).exists()
+            assert nursery.extract(broken)[:2] == ["ended", "0"]
             assert_same_store(whole, broken)
             assert not partial_path(broken).exists()
-        assert in_the_middle >= kills / 2  # most of them had something to go on with
+        assert in_the_middle >= kills / 3  # these left something to go on with
 
 
 def test_killed_at_random_moments_it_gives_the_same_bits(tmp_path):
@@ -136,7 +136,7 @@ def test_killed_at_random_moments_it_gives_the_same_bits(tmp_path):
 
 @pytest.mark.slow
 def test_killed_very_often_it_gives_the_same_bits(tmp_path):
-    kill_often(tmp_path, frames=2500, kills=60)
+    kill_often(tmp_path, frames=1000, kills=40)
 
 
 @pytest.fixture
