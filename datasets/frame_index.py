@@ -29,6 +29,7 @@ from .orientation import Orientation, orientation_of
 
 _HEADER_KNOWS_THE_END = ("matroska,webm", "flv")
 _FARTHEST_REORDER = 32  # frames by which a picture may be stored early or late; twice what h264 and h265 allow
+_PICTURES = {b"II*\0": "a TIFF", b"MM\0*": "a TIFF", b"II+\0": "a TIFF", b"MM\0+": "a TIFF", b"\x93NUMPY": "an array"}
 _MPEG4_PICTURE = b"\0\0\1\xb6"
 
 
@@ -145,11 +146,19 @@ def open_container(path: Path, *, genpts: bool = False) -> av.container.InputCon
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     if path.is_dir():
-        raise IsADirectoryError(f"{path}: expected a video file, got a folder")
+        raise IsADirectoryError(f"{path}: expected a video file, got a folder; images in it are opened with open_video")
     if not path.is_file():  # reading from a pipe would wait for ever
         raise ValueError(f"{path}: expected a video file, got a pipe or a device")
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: expected a video file, got an empty file")
+    with path.open("rb") as file:
+        begin = file.read(6)
+    what = next((name for first, name in _PICTURES.items() if begin.startswith(first)), "")
+    if what:  # FFmpeg would show the first page of a stack
+        raise ValueError(
+            f"{path}: expected a video file, got {what}; open it with open_video (behavior_prism.datasets), "
+            "and say how fast its frames came (fps)"
+        )
     try:
         # absolute: FFmpeg takes what stands before the colon of "12:30.mp4" for a protocol
         # flag said either way: PyAV sets it by default

@@ -34,6 +34,20 @@ def tiff_stack(path, pages, compressed=False):
     return path
 
 
+def test_video_says_who_opens_what_is_no_video_file(tmp_path):
+    np.save(tmp_path / "a.npy", numbered_frames(2))
+    for path, what in (
+        (tiff_stack(tmp_path / "s.tif", numbered_frames(2)), "a TIFF"),
+        (tmp_path / "a.npy", "an array"),
+    ):
+        with pytest.raises(
+            ValueError, match=f"{path.name}: expected a video file, got {what}; open it with open_video"
+        ):
+            Video(path)
+    with pytest.raises(IsADirectoryError, match="got a folder; images in it are opened with open_video"):
+        Video(tmp_path)
+
+
 def make(kind, tmp_path):
     frames = numbered_frames(COUNT)
     if kind == "array":
