@@ -18,6 +18,7 @@ from .console import (
     Overwrite,
     finish,
     list_failures,
+    named_as_options,
     notice,
     print_table,
     progress_bars,
@@ -205,7 +206,7 @@ def extract(
             videos, loaded, window, grid=rows_cols, regions=boxes, frames=part, allow_cut_short=allow_cut_short
         )
         print_table(plan, "Would extract")
-        list_failures(failed, len(videos))
+        list_failures([(item, named_as_options(reason)) for item, reason in failed], len(videos))
         return
     with progress_bars() as bar:
         result = extract_files(
@@ -220,6 +221,7 @@ def extract(
             overwrite=overwrite,
             progress=bar,
         )
+    result.failed[:] = [(item, named_as_options(reason)) for item, reason in result.failed]
     finish(result)
 
 

@@ -45,7 +45,10 @@ class OneLineErrors(TyperGroup):
         except (ValueError, OSError, MissingExtra) as error:
             if ctx.params.get("traceback"):
                 raise
-            say_error(" ".join(str(error).split()) or type(error).__name__)
+            command = self.get_command(ctx, ctx.invoked_subcommand or "")
+            takes_cut = command is not None and any(p.name == "allow_cut_short" for p in command.params)
+            text = " ".join(str(error).split()) or type(error).__name__
+            say_error(named_as_options(text) if takes_cut else text)
             raise typer.Exit(2) from None
 
 
@@ -54,6 +57,21 @@ class MissingExtra(Exception):
 
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+
+
+def named_as_options(text: str) -> str:
+    """Put options in the place of the parameters that an error advises.
+
+    Parameters
+    ----------
+    text : str
+        An error that Python code was meant to read.
+
+    Returns
+    -------
+    str
+    """
+    return text.replace("allow_cut_short=True", "--allow-cut-short")
 
 
 def say_error(text: str) -> None:

@@ -93,7 +93,7 @@ class Video(FrameSource):
         self.index: FrameIndex = frame_index(path)
         if self.index.cut_short and not allow_cut_short:
             raise ValueError(
-                f"{path}: cut short: {self.index.cut_short}; allow it explicitly to use the part that is there"
+                f"{path}: cut short: {self.index.cut_short}; allow_cut_short=True takes the part that is there"
             )
         self._stamp = stamp
         self._grey = grey

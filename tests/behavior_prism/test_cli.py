@@ -163,6 +163,7 @@ def bad(tmp_path) -> Path:
         ("text.mp4", "text.mp4: not a video"),
         ("empty.mp4", "empty.mp4: expected a video file, got an empty file"),
         ("cut.mp4", "cut.mp4: cut short: its header promises 120 frames"),
+        ("cut.mp4", "; --allow-cut-short takes the part that is there"),
         ("damaged.mp4", "cannot be decoded"),
     ],
 )
@@ -171,6 +172,13 @@ def test_bad_video(bad, name, message):
     assert message in line and name in line
     left = [p.name for p in (bad / "features").iterdir()] if (bad / "features").exists() else []
     assert left in ([], ["damaged.features.zarr.partial"])  # what was done before the damage is kept for another try
+
+
+def test_a_batch_names_the_option_that_takes_what_was_cut_short(bad):
+    result = run("extract", bad / "cut.mp4", bad / "text.mp4", "--out", bad / "dry", "--dry-run")
+    assert result.exit_code == 1 and "--allow-cut-short takes" in result.output
+    result = run("extract", bad / "cut.mp4", bad / "text.mp4", "--out", bad / "dry")
+    assert result.exit_code == 1 and "--allow-cut-short takes" in result.output
 
 
 def test_a_batch_goes_on_and_lists_what_failed(bad):
