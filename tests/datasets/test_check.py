@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction
 
 import av
@@ -85,7 +86,16 @@ def test_gaps_are_listed_and_dropped_frames_counted(tmp_path):
 def test_a_variable_rate_is_told_from_dropped_frames(tmp_path):
     times = np.cumsum(np.random.default_rng(1).integers(15, 60, size=80))
     report = check_recording(write_video(tmp_path / "phone.mkv", moving(80), times=times - times[0]))
-    assert "variable" in found(report)["rate"].text and "dropped" not in found(report)
+    text = found(report)["rate"].text
+    assert "variable" in text and "dropped" not in found(report)
+    told = [float(t) for t in re.findall(r"[\d.]+(?= to| ms)", text)]
+    assert len(told) == 2 and set(told) <= set(np.diff(times).astype(float))  # intervals that occur
+
+
+def test_the_longest_interval_told_is_one_that_occurs(tmp_path):
+    times = np.r_[0, np.cumsum(np.r_[np.tile([33, 50], 40), 1000, 2000])]
+    report = check_recording(write_video(tmp_path / "web.mkv", moving(83), times=times), decode=False)
+    assert "98 % of the intervals from 33 to 2000 ms" in found(report)["rate"].text  # not 1191 or the like
 
 
 @pytest.mark.parametrize("noise", [0, 3])
