@@ -177,6 +177,8 @@ def load_recording(
     times: Sequence[float] | np.ndarray | Timestamps | None = None,
     fps: float | None = None,
     timestamps: str | Path | Timestamps | None = None,
+    gaps: Sequence[float] | None = None,
+    start_times: Sequence[float] | None = None,
     clocks: Mapping[str, np.ndarray] | None = None,
     info: RecordingInfo | None = None,
 ) -> Recording:
@@ -186,8 +188,8 @@ def load_recording(
     ----------
     path : str, pathlib.Path or sequence of them
         A video file, a folder of images, a TIFF stack or a ``.npy`` file, as in :func:`open_video`; or the video files
-        of one session, which follow one another in natural order of their paths (for gaps between them give
-        ``timestamps``, or make a :class:`Recording` of a :class:`VideoSequence`).
+        of one session, which follow one another in natural order of their paths, unless ``gaps``, ``start_times`` or
+        ``timestamps`` say more.
     name : str, optional
         Its name; by default the (first) file's name without its ending.
     regions : mapping of str to (int, int, int, int), optional
@@ -203,6 +205,9 @@ def load_recording(
     timestamps : str, pathlib.Path or Timestamps, optional
         The camera's table of times in seconds, one row per frame; for other units, several columns or a tolerance
         what :func:`read_timestamps` gives. Warns if rows were left out or made up within that tolerance.
+    gaps, start_times : sequence of float, optional
+        Seconds between the files of one session, or when each begins, as in :class:`VideoSequence`; the files are then
+        taken in the order given.
     clocks, info
         As in :class:`Recording`.
 
@@ -223,7 +228,7 @@ def load_recording(
         if times is not None or fps is not None:
             raise ValueError(f"{path}: expected timestamps, times or fps, got two of them")
         times = timestamps if isinstance(timestamps, Timestamps) else read_timestamps(timestamps)
-    video = open_video(path, times=times, fps=fps, allow_cut_short=allow_cut_short)
+    video = open_video(path, times=times, fps=fps, gaps=gaps, start_times=start_times, allow_cut_short=allow_cut_short)
     start, stop = frames if frames is not None else (0, -1)
     return Recording(
         video=video,

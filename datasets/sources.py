@@ -31,6 +31,8 @@ def open_video(
     *,
     times: Sequence[float] | np.ndarray | Timestamps | None = None,
     fps: float | None = None,
+    gaps: Sequence[float] | None = None,
+    start_times: Sequence[float] | None = None,
     allow_cut_short: bool = False,
 ) -> FrameSource:
     """Open whatever frames are in: a video file, a folder of images, a TIFF stack, a ``.npy`` file or an array.
@@ -46,6 +48,8 @@ def open_video(
         or makes them up. A video file carries times of its own; these take their place.
     fps : float, optional
         Frames per second, where they are evenly spaced; one of the two is needed unless it is a video file.
+    gaps, start_times : sequence of float, optional
+        Of the files of one session, as in :class:`VideoSequence`; the files are then taken in the order given.
     allow_cut_short : bool
         As in :class:`Video`.
 
@@ -65,16 +69,23 @@ def open_video(
     >>> frames.shape, frames.times.tolist(), frames[2].shape
     ((4, 8, 6, 3), [0.0, 0.5, 1.0, 1.5], (8, 6, 3))
     """
+    own_times = times is None and fps is None
+    begins_known = gaps is not None or start_times is not None
+    if begins_known and not own_times:
+        raise ValueError("expected gaps or start times of files, or times or fps of all frames, got both")
+    if begins_known and not isinstance(source, (list, tuple)):
+        what = "an array" if isinstance(source, np.ndarray) else str(source)
+        raise ValueError(f"gaps, start_times: expected a list of files of one session to go with, got {what}")
     if isinstance(source, np.ndarray):
         return ArrayFrames(source, times=times, fps=fps)
-    own_times = times is None and fps is None
     video: Video | VideoSequence
     if isinstance(source, (list, tuple)):
+        if own_times:
+            return VideoSequence(source, gaps=gaps, start_times=start_times, allow_cut_short=allow_cut_short)
         # where times are given, a file that lost its end is no gap of unknown length
-        known = {} if own_times or not source else {"gaps": [0.0] * (len(source) - 1)}
-        video = VideoSequence(in_natural_order(source), allow_cut_short=allow_cut_short, **known)
-        if not own_times:
-            video.take_times(*_clock(video.path, len(video), times, fps))
+        none = [0.0] * (len(source) - 1)
+        video = VideoSequence(in_natural_order(source), gaps=none, allow_cut_short=allow_cut_short)
+        video.take_times(*_clock(video.path, len(video), times, fps))
         return video
     path = Path(source)  # type: ignore[arg-type]
     if path.is_dir():

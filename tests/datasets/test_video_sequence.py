@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numbered_videos import numbered_frames, read_number, write_video
 
-from behavior_prism.datasets import Recording, Video, VideoSequence, load_recording
+from behavior_prism.datasets import Recording, Video, VideoSequence, load_recording, open_video
 
 SIZES = [7, 12, 5, 9]
 
@@ -152,6 +152,23 @@ def test_a_list_of_files_is_one_recording(pieces, tmp_path):
         load_recording(pieces, timestamps=tmp_path / "short.csv")
     with pytest.raises(ValueError, match="expected the files of one session, at least one"):
         load_recording([])
+
+
+@pytest.mark.parametrize("how", [{"gaps": [0.5, 0, 60]}, {"start_times": [1000, 1000.78, 1001.26, 1061.46]}])
+def test_a_recording_of_files_with_gaps(pieces, how):
+    recording, session = load_recording(pieces, **how), VideoSequence(pieces, **how)
+    np.testing.assert_array_equal(recording.times, session.times)
+    assert recording.video.gaps == session.gaps != [] and recording.start_time == session.start_time
+    swapped = load_recording([pieces[1], pieces[0]], gaps=[1])
+    assert swapped.video.paths == (pieces[1], pieces[0]) and swapped.name == "cage_2"  # they go with the order given
+    with pytest.raises(ValueError, match="gaps or start times of files, or times or fps of all frames, got both"):
+        load_recording(pieces, **how, fps=25)
+    with pytest.raises(ValueError, match="expected a list of files of one session to go with, got .*cage_1"):
+        load_recording(pieces[0], **how)
+    with pytest.raises(ValueError, match="got an array"):
+        open_video(numbered_frames(2), **how)
+    with pytest.raises(ValueError, match=r"expected \d (gaps|start times) for 2 files"):
+        load_recording(pieces[:2], **how)
 
 
 def test_a_piece_that_lost_its_end_leaves_a_gap_of_unknown_length(pieces, tmp_path):
