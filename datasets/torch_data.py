@@ -9,6 +9,7 @@ Shapes: T sampled frames of a window, H and W pixels.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +20,10 @@ from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 
 from .annotations import Annotations
 from .recording import Recording
-from .windows import WindowSpec, sample_frames, window_starts
+from .windows import WindowSpec, across_gaps, sample_frames, window_starts
 
 Transform = Callable[[np.ndarray], torch.Tensor]
+MAX_GAP = 2.5  # usual intervals: one frame may be missed, and a camera's rate may vary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,7 @@ def list_windows(
     spec: WindowSpec | Callable[[Recording], WindowSpec],
     *,
     scored: Mapping[str, np.ndarray] | None = None,
+    max_gap: float | None = MAX_GAP,
 ) -> list[WindowItem]:
     """List all windows of some recordings, in order.
 
@@ -60,6 +63,10 @@ def list_windows(
     scored : mapping of str to numpy.ndarray, optional
         By name of a recording, which frames were scored (bool, one per frame of the whole video): only windows whose
         frames were all scored are listed. Recordings that are not in it have none. See :func:`scored_frames`.
+    max_gap : float or None
+        Windows within which time jumps by more than so many usual (median) intervals of the sampled frames are not
+        listed: what lies before and after a gap between files, or where a camera paused, is no movement. None lists
+        them all.
 
     Returns
     -------
@@ -69,12 +76,23 @@ def list_windows(
     Raises
     ------
     ValueError
-        If two recordings share a name or ``scored`` does not fit a video.
+        If two recordings share a name, ``scored`` does not fit a video or ``max_gap`` is below 1.
     """
+    return _cut(recordings, spec, scored, max_gap)[0]
+
+
+def _cut(
+    recordings: Sequence[Recording],
+    spec: WindowSpec | Callable[[Recording], WindowSpec],
+    scored: Mapping[str, np.ndarray] | None,
+    max_gap: float | None,
+) -> tuple[list[WindowItem], Counter[str]]:
+    """The windows, and how many were left out because of gaps, by recording."""
     names = [recording.name for recording in recordings]
     if len(set(names)) != len(names):
         raise ValueError(f"recordings: expected each name once, got {sorted(names)}")
-    items = []
+    items: list[WindowItem] = []
+    left_out: Counter[str] = Counter()
     for index, recording in enumerate(recordings):
         cut = spec(recording) if callable(spec) else spec
         sampled = sample_frames(recording.start_frame, recording.stop_frame, cut.step)
@@ -84,12 +102,18 @@ def list_windows(
                 f"{recording.name}: expected scored frames of shape ({len(recording.times)},) as bool, "
                 f"got {wanted.shape} as {wanted.dtype}"
             )
+        starts = window_starts(len(sampled), cut)
+        torn = np.zeros(len(starts), bool) if max_gap is None else across_gaps(recording.times[sampled], cut, max_gap)
         for individual in recording.individuals:
-            for start in window_starts(len(sampled), cut):
+            for start, across in zip(starts, torn, strict=True):
                 frames = sampled[start : start + cut.length]
-                if wanted is None or wanted[frames].all():
+                if wanted is not None and not wanted[frames].all():
+                    continue
+                if across:
+                    left_out[recording.name] += 1
+                else:
                     items.append(WindowItem(recording=index, individual=individual, frames=frames))
-    return items
+    return items, left_out
 
 
 def scored_frames(annotations: Annotations, recording: Recording) -> np.ndarray:
@@ -106,9 +130,24 @@ def scored_frames(annotations: Annotations, recording: Recording) -> np.ndarray:
     -------
     numpy.ndarray
         bool, one per frame of the whole video.
+
+    Raises
+    ------
+    ValueError
+        If no row says what was scored of this recording, or the rows know no frames. A table without such rows may
+        mean that all was scored; that is not guessed here, since every window would turn on it: say so with
+        :func:`score_whole`.
     """
     mask = np.zeros(len(recording.times), dtype=bool)
     rows = annotations.scored[annotations.scored["recording"] == recording.name]
+    if not len(rows):
+        known = ", ".join(map(repr, annotations.recordings)) or "no recording"
+        raise ValueError(
+            f"{recording.name}: expected rows that say what was scored of it, got none (the labels speak of {known}); "
+            "if it was scored from end to end, say so with score_whole(), else leave it out"
+        )
+    if rows[["start_frame", "stop_frame"]].isna().any(axis=None):
+        raise ValueError(f"{recording.name}: expected scored rows in frames, got seconds; see bind_annotations()")
     for start, stop in zip(rows["start_frame"], rows["stop_frame"], strict=True):
         mask[int(start) : int(stop)] = True
     return mask
@@ -123,7 +162,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         Opened again in each worker process.
     spec : WindowSpec or callable
         As in :func:`list_windows`.
-    scored : mapping, optional
+    scored, max_gap : optional
         As in :func:`list_windows`.
     transform : callable, optional
         From uint8 frames (t, H, W, 3) to a tensor of t frames, such as ``functools.partial(preprocess_frames,
@@ -133,6 +172,14 @@ class WindowDataset(Dataset[dict[str, Any]]):
     ----------
     windows : list of WindowItem
         Where each item lies.
+    across_gaps : dict of str to int
+        How many windows of a recording were left out because they reach over a gap, by its name; only those that have
+        any.
+
+    Raises
+    ------
+    ValueError
+        As :func:`list_windows`; if the lengths differ, or no window is left.
 
     Examples
     --------
@@ -146,10 +193,14 @@ class WindowDataset(Dataset[dict[str, Any]]):
         spec: WindowSpec | Callable[[Recording], WindowSpec],
         *,
         scored: Mapping[str, np.ndarray] | None = None,
+        max_gap: float | None = MAX_GAP,
         transform: Transform | None = None,
     ) -> None:
         self.recordings = list(recordings)
-        self.windows = list_windows(self.recordings, spec, scored=scored)
+        self.windows, left_out = _cut(self.recordings, spec, scored, max_gap)
+        self.across_gaps = dict(left_out)
+        if not self.windows:
+            raise ValueError(_why_none(self.recordings, scored, left_out.total()))
         self.lengths = [(spec(r) if callable(spec) else spec).length for r in self.recordings]
         if len(set(self.lengths)) > 1:
             raise ValueError(f"spec: expected one length for all recordings, got {sorted(set(self.lengths))}")
@@ -201,6 +252,17 @@ class WindowDataset(Dataset[dict[str, Any]]):
             "valid": not reason,
             "reason": reason,
         }
+
+
+def _why_none(recordings: Sequence[Recording], scored: Mapping[str, np.ndarray] | None, across: int) -> str:
+    if across:
+        return f"no window is left: all {across} reach over gaps; take shorter ones, or max_gap=None for all"
+    if recordings and scored is not None:
+        return (
+            f"no window is left: in none were all frames scored ({len(recordings)} recordings, "
+            f"{len({r.name for r in recordings} & set(scored))} of them in `scored`)"
+        )
+    return "expected at least one recording, got none"
 
 
 class ResumableSampler(Sampler[int]):

@@ -122,6 +122,43 @@ def window_starts(num_sampled: int, spec: WindowSpec) -> np.ndarray:
     return starts if starts[-1] == last else np.append(starts, last)
 
 
+def across_gaps(times: np.ndarray, spec: WindowSpec, max_gap: float) -> np.ndarray:
+    """Which windows hold frames from both sides of a gap in time.
+
+    Parameters
+    ----------
+    times : numpy.ndarray
+        When the sampled frames were taken [s], increasing, shape (n,).
+    spec : WindowSpec
+        How to cut.
+    max_gap : float
+        Longest time from one sampled frame to the next that is no gap, in usual (median) ones.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, one for each of :func:`window_starts`.
+
+    Raises
+    ------
+    ValueError
+        If ``max_gap`` is below 1: every window would be across a gap.
+
+    Examples
+    --------
+    >>> across_gaps(np.array([0.0, 1, 2, 8, 9, 10]), WindowSpec(length=3, stride=1), 2.5).tolist()
+    [False, True, True, False]
+    """
+    if not max_gap >= 1:
+        raise ValueError(f"max_gap: expected a number of usual intervals from 1 on, got {max_gap}")
+    starts = window_starts(len(times), spec)
+    if len(times) < 2:
+        return np.zeros(len(starts), dtype=bool)
+    intervals = np.diff(times)
+    before = np.concatenate([[0], np.cumsum(intervals > max_gap * np.median(intervals))])  # gaps before each frame
+    return before[np.minimum(starts + spec.length, len(times)) - 1] > before[starts]
+
+
 def central_windows(num_sampled: int, spec: WindowSpec) -> tuple[np.ndarray, np.ndarray]:
     """For every sampled frame, the window in which it is most central and its slot there.
 

@@ -9,12 +9,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from numbered_videos import numbered_frames, write_video  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
 from behavior_prism.datasets import (  # noqa: E402
+    Recording,
     WindowSpec,
     annotations_from_intervals,
+    load_annotations,
     load_recording,
+    open_video,
+    score_whole,
     simulate_recording,
     write_recording,
 )
@@ -126,6 +131,64 @@ def test_only_scored_parts(recordings):
         list_windows(recordings, SPEC, scored={one.name: part[:3]})
     with pytest.raises(ValueError, match="as bool, got .* as int8"):  # -1, not scored, is true as well
         list_windows(recordings, SPEC, scored={one.name: np.full(one.num_frames, -1, np.int8)})
+
+
+def test_labels_that_do_not_say_what_was_scored_are_no_empty_data_set(recordings, tmp_path):
+    one = recordings[0]
+    table = tmp_path / "a.bouts.csv"
+    table.write_text("start_frame,stop_frame,behavior\n0,10,walk\n")
+    labels = load_annotations(table, recording=one.name)
+    with pytest.raises(ValueError, match=rf"{one.name}: expected rows .* scored .*speak of '{one.name}'.*score_whole"):
+        scored_frames(labels, one)
+    whole = score_whole(labels, recording=one.name, edges=one.edges)
+    assert scored_frames(whole, one).all()
+    with pytest.raises(ValueError, match=rf"{recordings[1].name}: .*the labels speak of '{one.name}'"):
+        scored_frames(whole, recordings[1])
+    nothing = {one.name: np.zeros(one.num_frames, bool)}
+    with pytest.raises(ValueError, match=r"no window is left: in none were all frames scored \(3 rec.*, 1 of them"):
+        WindowDataset(recordings, SPEC, scored=nothing)
+    with pytest.raises(ValueError, match="at least one recording, got none"):
+        WindowDataset([], SPEC)
+
+
+def session(**how):
+    """40 frames at 25 fps with a number each."""
+    return Recording(video=open_video(np.zeros((40, 8, 8, 3), np.uint8), **how), name="session")
+
+
+def starts_of(items):
+    return [int(i.frames[0]) for i in items]
+
+
+def test_windows_stay_on_one_side_of_a_gap(tmp_path):
+    pieces = [write_video(tmp_path / f"{k}.mkv", numbered_frames(20)) for k in (1, 2)]
+    gap = load_recording(pieces, gaps=[0.5], name="gap")
+    none = load_recording(pieces, name="none")
+    spec = WindowSpec(length=4, step=2, stride=2)
+    assert starts_of(list_windows([none], spec)) == [0, 4, 8, 12, 16, 20, 24, 28, 32]
+    assert starts_of(list_windows([gap], spec)) == [0, 4, 8, 12, 20, 24, 28, 32]  # not frames 16 to 22
+    assert starts_of(list_windows([gap], spec, max_gap=None)) == starts_of(list_windows([none], spec))
+    data = WindowDataset([gap, none], spec)
+    assert data.across_gaps == {"gap": 1} and len(data) == 17
+    assert flat(DataLoader(WindowStream(data, batch_size=3), batch_size=None)) == [
+        (("gap", "none")[w.recording], w.frames[0]) for w in data.windows
+    ]
+    with pytest.raises(ValueError, match="no window is left: all 1 reach over gaps"):
+        WindowDataset([gap], WindowSpec(length=40))
+    with pytest.raises(ValueError, match="max_gap: expected a number of usual intervals from 1 on, got 0"):
+        list_windows([gap], spec, max_gap=0)
+
+
+def test_a_missed_frame_and_a_varying_rate_are_no_gaps():
+    phone = np.cumsum(np.random.default_rng(1).integers(15, 60, size=40)) / 1000
+    missed = np.r_[np.arange(20), np.arange(21, 41)] / 25
+    paused = np.r_[np.arange(20), np.arange(23, 43)] / 25
+    spec = WindowSpec(length=4, stride=1)
+    assert len(list_windows([session(times=phone)], spec)) == len(list_windows([session(times=missed)], spec)) == 37
+    assert set(range(37)) - set(starts_of(list_windows([session(times=paused)], spec))) == {17, 18, 19}
+    assert len(list_windows([session(times=missed)], spec, max_gap=1.5)) == 34
+    one = Recording(video=session(fps=25).video, name="one", start_frame=3, stop_frame=4)
+    assert starts_of(list_windows([one], spec)) == [3]
 
 
 def test_windows_that_cannot_be_read_are_listed_and_never_replaced(recordings, monkeypatch):
