@@ -40,6 +40,7 @@ lint: $(VENV)/.dev
 	QT_API=pyside6 $(BIN)/npe2 validate behavior-prism
 
 docs: $(VENV)/.dev
+	rm -rf docs/generated  # pages of names that are gone would be warnings
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
 
 # A wheel from a clean clone, in an empty environment, used from another folder.
