@@ -44,6 +44,7 @@ def extract_features(
     path: str | Path,
     *,
     window: WindowSpec | None = None,
+    rate: float | None = None,
     grid: tuple[int, int] = (4, 4),
     individual_source: str = "view",
     crops: CropSpec | None = None,
@@ -67,7 +68,11 @@ def extract_features(
         The store to make, ``<name>.features.zarr``, or :func:`store_path` in a study. If it is there with the same
         settings nothing is done; if a run was interrupted it goes on where that stopped.
     window : WindowSpec, optional
-        How to cut; by default the encoder's length, about 30 sampled frames a second, half-overlapping.
+        How to cut; by default the encoder's length, about 30 sampled frames a second, half-overlapping. No window
+        reaches over a gap in time.
+    rate : float, optional
+        Frames a second. Where the camera's rate is variable, frames are sampled by time, so many a second, and the
+        step of ``window`` says but how many that are on average. By default 30 if there is no ``window``.
     grid : (int, int)
         Rows and columns to which a frame's tokens are averaged; unless ``individual_source`` is ``"roi"`` both must
         divide the encoder's own grid.
@@ -120,7 +125,17 @@ def extract_features(
     >>> features = extract_features(load_recording("a.mp4"), load_encoder("tiny"), "a.features.zarr")  # doctest: +SKIP
     """
     path = Path(path)
-    plan = plan_features(recording, encoder, window, grid, individual_source, crops, individuals, clip_stride)
+    plan = plan_features(
+        recording,
+        encoder,
+        window,
+        grid,
+        individual_source=individual_source,
+        crops=crops,
+        individuals=individuals,
+        clip_stride=clip_stride,
+        rate=rate,
+    )
     settings = plan.settings()
     if path.exists() and not _is_replaceable(path, settings, overwrite and shards is None):
         return open_features(path)
@@ -155,21 +170,24 @@ def plan_features(
     crops: CropSpec | None = None,
     individuals: Sequence[str] | None = None,
     clip_stride: int | None = None,
+    rate: float | None = None,
 ) -> ExtractionPlan:
     """Say what an extraction would compute; ``settings()`` of the plan are what names its store.
 
     Parameters
     ----------
-    recording, encoder, window, grid, individual_source, crops, individuals, clip_stride
+    recording, encoder, window, grid, individual_source, crops, individuals, clip_stride, rate
         As in :func:`extract_features`.
 
     Returns
     -------
     ExtractionPlan
     """
-    window = window or WindowSpec.for_rate(recording.video.fps, length=encoder.num_frames)
+    if window is None:
+        rate = 30.0 if rate is None else rate
+        window = WindowSpec.for_rate(recording.video.fps, length=encoder.num_frames, rate=rate)
     who = find_individuals(recording, individual_source, crops, individuals)
-    return ExtractionPlan.of(who, encoder, window, grid, clip_stride)
+    return ExtractionPlan.of(who, encoder, window, grid, clip_stride, rate)
 
 
 def begin_store(plan: ExtractionPlan, path: str | Path, *, batch: tuple[int, int] | None = None) -> list[int]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from behavior_prism.datasets import Recording, WindowSpec, central_windows, fingerprint, sample_frames, window_starts
+from behavior_prism.datasets.windows import after_gaps, is_variable, sample_by_time
 
 from .individuals import Individuals
 from .store import LAYOUT
@@ -38,12 +40,17 @@ class ExtractionPlan:
         Sampled frames from one clip to the next.
     frames : numpy.ndarray
         Video frame of every sampled one.
-    starts : numpy.ndarray
-        First sampled frame of every window.
+    starts, stops : numpy.ndarray
+        First sampled frame of every window, and the one after its last. No window reaches over a gap in time; one in a
+        piece that is shorter than a window is filled up.
     window_of, position_of : numpy.ndarray
         The window that speaks for a sampled frame, and its slot there.
     clips : numpy.ndarray
         Windows that are embedded as a whole.
+    gaps : numpy.ndarray
+        Sampled frames before which time is missing.
+    rate : float, optional
+        Sampled frames a second, if they were chosen by time because the camera's rate is variable.
     """
 
     recording: Recording
@@ -54,9 +61,12 @@ class ExtractionPlan:
     clip_stride: int
     frames: np.ndarray
     starts: np.ndarray
+    stops: np.ndarray
     window_of: np.ndarray
     position_of: np.ndarray
     clips: np.ndarray
+    gaps: np.ndarray
+    rate: float | None = None
 
     @classmethod
     def of(
@@ -66,6 +76,7 @@ class ExtractionPlan:
         spec: WindowSpec,
         grid: tuple[int, int],
         clip_stride: int | None = None,
+        rate: float | None = None,
     ) -> ExtractionPlan:
         """Make the plan of a recording.
 
@@ -77,6 +88,8 @@ class ExtractionPlan:
             As in the class.
         clip_stride : int, optional
             A multiple of the windows' stride; by default the largest up to their length.
+        rate : float, optional
+            Frames a second to sample by time where the camera's rate is variable.
 
         Returns
         -------
@@ -95,10 +108,28 @@ class ExtractionPlan:
                 f"({spec.length}), got {stride}"
             )
         recording = individuals.recording
-        frames = sample_frames(recording.start_frame, recording.stop_frame, spec.step)
-        starts = window_starts(len(frames), spec)
-        window_of, position_of = central_windows(len(frames), spec)
-        clips = np.arange(0, len(starts), stride // spec.stride)
+        times = recording.times
+        by_time = rate is not None and is_variable(times[recording.start_frame : recording.stop_frame])
+        frames = (
+            sample_by_time(times, recording.start_frame, recording.stop_frame, rate)
+            if rate is not None and by_time
+            else sample_frames(recording.start_frame, recording.stop_frame, spec.step)
+        )
+        gaps = after_gaps(times[frames])
+        starts, stops, window_of, position_of, clips = [], [], [], [], []
+        num_windows = 0
+        for begin, end in pairwise([0, *gaps.tolist(), len(frames)]):
+            own = window_starts(end - begin, spec)
+            window, position = central_windows(end - begin, spec)
+            of_clips = np.arange(0, len(own), stride // spec.stride)
+            clips += [num_windows + of_clips]
+            if of_clips[-1] != len(own) - 1:
+                clips += [num_windows + np.array([len(own) - 1])]
+            starts += [begin + own]
+            stops += [np.minimum(begin + own + spec.length, end)]
+            window_of += [num_windows + window]
+            position_of += [position]
+            num_windows += len(own)
         return cls(
             recording=recording,
             individuals=individuals,
@@ -107,10 +138,13 @@ class ExtractionPlan:
             grid=grid,
             clip_stride=stride,
             frames=frames,
-            starts=starts,
-            window_of=window_of,
-            position_of=position_of,
-            clips=clips if clips[-1] == len(starts) - 1 else np.append(clips, len(starts) - 1),
+            starts=np.concatenate(starts),
+            stops=np.concatenate(stops),
+            window_of=np.concatenate(window_of),
+            position_of=np.concatenate(position_of),
+            clips=np.concatenate(clips),
+            gaps=gaps,
+            rate=rate if by_time else None,
         )
 
     def __len__(self) -> int:
@@ -131,6 +165,9 @@ class ExtractionPlan:
         """
         recording = self.recording
         times = recording.times.round(6).tobytes()  # the camera's own may be given
+        # only where there are any: the key of other recordings stays what it was
+        of_time = {"gaps": self.gaps.tolist()} if len(self.gaps) else {}
+        of_time |= {} if self.rate is None else {"rate": self.rate}
         return {
             "layout": LAYOUT,
             "fingerprint": video_fingerprint_of(recording),
@@ -140,6 +177,7 @@ class ExtractionPlan:
             **feature_spec(self.encoder, self.spec, self.grid, self.individuals.preprocessing()),
             "clip_stride": self.clip_stride,
             "text": None if not self.has_text else text_head_id(self.encoder),
+            **of_time,
         }
 
     def template(self) -> xr.Dataset:
@@ -152,7 +190,7 @@ class ExtractionPlan:
         rows, cols = self.grid
         recording, individuals = self.recording, self.individuals
         begin = self.starts[self.clips]
-        last = np.minimum(begin + self.spec.length, len(self)) - 1
+        last = self.stops[self.clips] - 1
         stop = np.minimum(self.frames[last] + self.spec.step, recording.stop_frame)
         edges = recording.video.edges
         return xr.Dataset(

@@ -77,7 +77,7 @@ def encode_stream(
     try:
         for j in range(first_batch, last_batch + 1):
             windows = np.arange(j * batch.windows, min((j + 1) * batch.windows, len(starts)))
-            end = min(int(starts[windows[-1]]) + plan.spec.length, len(plan))
+            end = int(plan.stops[windows[-1]])
             while held.end < end:
                 held.take(next(blocks))
             yield _encode_windows(plan, held, windows, batch)
@@ -134,7 +134,7 @@ def _encode_windows(plan: ExtractionPlan, held: _Held, windows: np.ndarray, batc
             tokens = _temporal_tokens(plan, held, part, keep, masked)  # (pairs, K, N, D)
             for (stream, w), tokens_KND in zip(part, tokens, strict=True):
                 first = int(plan.starts[w]) + keep.start
-                kept = np.arange(first, min(first + len(tokens_KND), len(plan)))
+                kept = np.arange(first, min(first + len(tokens_KND), int(plan.stops[w])))
                 own = (plan.window_of[kept] == w).nonzero()[0]
                 pooled = _pool(plan, tokens_KND[: len(kept)], stream, kept)  # (served, K, tokens, D)
                 there = individuals.present(plan.frames[kept]) & [held.decodable[int(f)] for f in kept]
@@ -165,11 +165,11 @@ def _groups(
     clips = set(plan.clips[np.searchsorted(plan.clips, windows[0]) :][: len(windows)].tolist())
     for w in windows.tolist():
         start = int(plan.starts[w])
-        frames = range(start, start + plan.spec.length)
+        stop = int(plan.stops[w])
         own = np.searchsorted(plan.window_of, [w, w + 1]) - start
         low, high = (0, plan.spec.length) if w in clips else (int(own[0]), int(own[1]))
         for stream in range(len(plan.individuals.streams)):
-            known = [(stream, f) in held.tokens for f in frames]
+            known = [f < stop and (stream, f) in held.tokens for f in range(start, start + plan.spec.length)]
             if any(known[low:high]):
                 groups.setdefault((low, high, not all(known)), []).append((stream, w))
     for (low, high, masked), pairs in groups.items():
@@ -180,8 +180,10 @@ def _temporal_tokens(
     plan: ExtractionPlan, held: _Held, pairs: list[tuple[int, int]], keep: slice, masked: bool
 ) -> Tensor:
     length = plan.spec.length
-    frames = [range(int(plan.starts[w]), int(plan.starts[w]) + length) for _, w in pairs]
-    rows = [[held.tokens.get((s, f)) for f in row] for (s, _), row in zip(pairs, frames, strict=True)]
+    rows: list[list[Tensor | None]] = []
+    for stream, w in pairs:
+        there = [held.tokens.get((stream, f)) for f in range(int(plan.starts[w]), int(plan.stops[w]))]
+        rows.append(there + [None] * (length - len(there)))  # what lies behind the end, or a gap, is masked
     nothing = torch.zeros_like(next(t for t in rows[0] if t is not None))
     clips = torch.stack([torch.stack([nothing if t is None else t for t in row]) for row in rows])
     paddings = torch.tensor([[float(t is None) for t in row] for row in rows], device=clips.device)

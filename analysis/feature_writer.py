@@ -153,6 +153,7 @@ class FeatureWriter:
         individuals, frames, clips = (template.sizes.get(dim, 0) for dim in ("individual", "time", "clip"))
         chunk, shard = shard_frames(individuals, num_tokens * num_channels * 2, clip_stride)
         number = -(-frames // shard)
+        of_clips = max(shard // clip_stride, -(-clips // number))  # pieces between gaps end with a clip each
         template = template.assign(
             decodable=("time", np.ones(frames, dtype=bool)),
             done=("shard", np.zeros(number, dtype=bool)),
@@ -168,7 +169,7 @@ class FeatureWriter:
         encoding: dict[str, Any] = {name: {"chunks": (1, *template[name].shape[1:])} for name in OF_SHARDS}
         encoding |= {"valid": {"chunks": (individuals, shard)}, "decodable": {"chunks": (shard,)}}
         if clips:
-            encoding["clip_valid"] = {"chunks": (individuals, shard // clip_stride)}
+            encoding["clip_valid"] = {"chunks": (individuals, of_clips)}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # zarr: text arrays have no frozen v3 specification yet
@@ -191,7 +192,7 @@ class FeatureWriter:
                         name,
                         shape=(individuals, clips, num_channels),
                         dtype=dtype,
-                        chunks=(individuals, shard // clip_stride, num_channels),
+                        chunks=(individuals, of_clips, num_channels),
                         compressors=ZstdCodec(level=1),
                         dimension_names=("individual", "clip", "channel"),
                         fill_value=0,

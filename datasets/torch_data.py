@@ -20,10 +20,9 @@ from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 
 from .annotations import Annotations
 from .recording import Recording
-from .windows import WindowSpec, across_gaps, sample_frames, window_starts
+from .windows import MAX_GAP, WindowSpec, across_gaps, sample_frames, window_starts
 
 Transform = Callable[[np.ndarray], torch.Tensor]
-MAX_GAP = 2.5  # usual intervals: one frame may be missed, and a camera's rate may vary
 
 
 @dataclass(frozen=True, kw_only=True)

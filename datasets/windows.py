@@ -11,6 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MAX_GAP = 2.5  # usual intervals: one frame may be missed, and a camera's rate may vary
+UNEVEN = 0.2  # of the median interval: by how much the mean of a block may change at a constant rate
+_BLOCK = 10  # intervals, over which late frames and the rounding of time stamps even out
+
 
 @dataclass(frozen=True, kw_only=True)
 class WindowSpec:
@@ -94,6 +98,67 @@ def sample_frames(start_frame: int, stop_frame: int, step: int) -> np.ndarray:
     return np.arange(start_frame, stop_frame, step, dtype=np.int64)
 
 
+def sample_by_time(times: np.ndarray, start_frame: int, stop_frame: int, rate: float) -> np.ndarray:
+    """Indices of the frames nearest to evenly spaced times, for video of a variable rate.
+
+    Parameters
+    ----------
+    times : numpy.ndarray
+        When each frame was taken [s], increasing, shape (frames,).
+    start_frame, stop_frame : int
+        Half-open interval of video frames.
+    rate : float
+        Frames per second wanted.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, increasing, shape (n,). A frame that is nearest to several of the times, where the camera was slower,
+        is there once.
+
+    Examples
+    --------
+    >>> sample_by_time(np.array([0.0, 0.1, 0.2, 0.3, 1.0, 1.5]), 0, 6, rate=5).tolist()
+    [0, 2, 3, 4, 5]
+    """
+    own = times[start_frame:stop_frame]
+    wanted = own[0] + np.arange(int(np.floor((own[-1] - own[0]) * rate + 1e-6)) + 1) / rate
+    after = np.searchsorted(own, wanted).clip(1, max(1, len(own) - 1))
+    before = after - 1
+    after = np.minimum(after, len(own) - 1)
+    nearest = np.where(wanted - own[before] <= own[after] - wanted, before, after)
+    return (start_frame + np.unique(nearest)).astype(np.int64)
+
+
+def is_variable(times: np.ndarray) -> bool:
+    """Whether frames came at a variable rate.
+
+    Parameters
+    ----------
+    times : numpy.ndarray
+        When each frame was taken [s], increasing, shape (frames,).
+
+    Returns
+    -------
+    bool
+        Whether the mean interval of ten frames changes by more than a fifth; gaps, single frames that were late or
+        dropped, and the rounding of time stamps do not count.
+
+    Examples
+    --------
+    >>> is_variable(np.arange(500) / 30), is_variable(np.cumsum(np.linspace(0.02, 0.05, 500)))
+    (False, True)
+    """
+    intervals = np.diff(times)
+    if len(intervals) < 2 * _BLOCK:
+        return False
+    usual = np.median(intervals)
+    intervals = intervals[intervals <= MAX_GAP * usual]
+    means = intervals[: len(intervals) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).mean(axis=1)
+    low, high = np.percentile(means, [1, 99], method="nearest")
+    return bool(high - low > UNEVEN * usual)
+
+
 def window_starts(num_sampled: int, spec: WindowSpec) -> np.ndarray:
     """First sampled frame of every window.
 
@@ -149,14 +214,37 @@ def across_gaps(times: np.ndarray, spec: WindowSpec, max_gap: float) -> np.ndarr
     >>> across_gaps(np.array([0.0, 1, 2, 8, 9, 10]), WindowSpec(length=3, stride=1), 2.5).tolist()
     [False, True, True, False]
     """
+    starts = window_starts(len(times), spec)
+    before = np.cumsum(np.isin(np.arange(len(times)), after_gaps(times, max_gap)))  # gaps before each frame
+    return before[np.minimum(starts + spec.length, len(times)) - 1] > before[starts]
+
+
+def after_gaps(times: np.ndarray, max_gap: float = MAX_GAP) -> np.ndarray:
+    """Frames before which time is missing.
+
+    Parameters
+    ----------
+    times : numpy.ndarray
+        When the sampled frames were taken [s], increasing, shape (n,).
+    max_gap : float
+        As in :func:`across_gaps`.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape (gaps,).
+
+    Examples
+    --------
+    >>> after_gaps(np.array([0.0, 1, 2, 8, 9, 10])).tolist()
+    [3]
+    """
     if not max_gap >= 1:
         raise ValueError(f"max_gap: expected a number of usual intervals from 1 on, got {max_gap}")
-    starts = window_starts(len(times), spec)
     if len(times) < 2:
-        return np.zeros(len(starts), dtype=bool)
+        return np.zeros(0, dtype=np.int64)
     intervals = np.diff(times)
-    before = np.concatenate([[0], np.cumsum(intervals > max_gap * np.median(intervals))])  # gaps before each frame
-    return before[np.minimum(starts + spec.length, len(times)) - 1] > before[starts]
+    return np.flatnonzero(intervals > max_gap * np.median(intervals)) + 1
 
 
 def central_windows(num_sampled: int, spec: WindowSpec) -> tuple[np.ndarray, np.ndarray]:
