@@ -1,0 +1,400 @@
+"""Stage 1: clips and their texts close to each other, all else apart.
+
+Paper: Zhao et al., VideoPrism, ICML 2024 (arXiv 2402.13217). Symmetric cross-entropy over all pairs of the batch;
+the encoder's tokens are pooled by attention (MAP); half of the tokens are dropped, the same places in all frames
+(tubes); images are clips of one frame, for which the temporal position embedding is cropped.
+
+What the paper does not state, and what is done here: the temperature is that of CLIP (Radford et al., 2021,
+arXiv 2103.00020), 0.07 at the start, learned as the logarithm of its inverse, and never below 0.01. "Cropped" is read
+as the first position. For clips of other lengths the encoder interpolates its positions, as it always does.
+
+In the paper's stage 1 the pooler follows the encoder directly; layers in between came with the released video-text
+models. Both work here: ``num_auxiliary_layers`` of the model says which, 0 is the paper's.
+
+Over several processes every one compares its own pairs with those of all (see :mod:`.gather`).
+
+Shapes: B pairs of a process, G pairs of all, T frames, K places of a frame, D channels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..model import VideoEncoder
+from ..video_text import NORM_EPSILON, VideoTextModel
+from .gather import gather_rows, process_index
+from .gradient_cache import cached_backward, num_samples
+from .objective import Batch, Objective
+from .visible_tokens import _check_places, _patches, _spatial, _take, encode_kept_places
+
+_DIMMED = 4  # pictures show dropped places this many times darker
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContrastiveConfig:
+    """Choices of the contrastive stages; the paper states none of them.
+
+    Parameters
+    ----------
+    temperature : float
+        At the start; what similarities are divided by.
+    min_temperature : float
+        It never goes below.
+    learn_temperature : bool
+        Whether it is learned.
+    chunk_size : int, optional
+        Pairs embedded at once; the gradients are those of the whole batch all the same (see :mod:`.gradient_cache`).
+        The whole batch at once by default.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> ContrastiveConfig().temperature
+    0.07
+    """
+
+    temperature: float = 0.07
+    min_temperature: float = 0.01
+    learn_temperature: bool = True
+    chunk_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_temperature <= self.temperature < math.inf:  # false for NaN too
+            raise ValueError(
+                "temperature: expected a finite number of at least min_temperature, which is above 0, got "
+                f"{self.temperature} and {self.min_temperature}"
+            )
+        if self.chunk_size is not None and self.chunk_size < 1:
+            raise ValueError(f"chunk_size: expected at least 1 sample, got {self.chunk_size}")
+
+
+class ContrastiveObjective(Objective):
+    """Learn a video-text model from clips (or images) with texts.
+
+    A batch holds ``video`` uint8 (B, T, H, W, 3), ``token_ids`` int64 (B, L), ``text_paddings`` (B, L) and, for token
+    dropping, ``kept`` int64 (B, K): the places of a frame that are seen.
+
+    Parameters
+    ----------
+    model : VideoTextModel
+        What is learned.
+    config : ContrastiveConfig
+        Temperature and chunks.
+
+    Examples
+    --------
+    >>> from behavior_prism.encoder import preset
+    >>> objective = ContrastiveObjective(VideoTextModel(preset("lvt-tiny").config))
+    >>> video = torch.randint(0, 255, (2, 1, 96, 96, 3), dtype=torch.uint8)
+    >>> ids = torch.tensor([[5, 7], [9, 3]])
+    >>> metrics = objective.backward({"video": video, "token_ids": ids, "text_paddings": torch.zeros(2, 2)})
+    >>> sorted(metrics)
+    ['loss', 'temperature', 'text_std', 'text_to_video_accuracy', 'video_std', 'video_to_text_accuracy']
+    """
+
+    # what runs parameters outside of `forward`: to be given to register_fsdp_forward_method
+    forward_methods: tuple[str, ...] = ("embed", "embed_video", "embed_text", "contrast")
+
+    def __init__(self, model: VideoTextModel, config: ContrastiveConfig | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config or ContrastiveConfig()
+        # one number in one dimension: fully_shard does not take scalars
+        log_scale = torch.tensor([-math.log(self.config.temperature)])
+        if self.config.learn_temperature:
+            self.log_scale = nn.Parameter(log_scale)
+        else:
+            self.register_buffer("log_scale", log_scale)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute the loss of a batch.
+
+        Parameters
+        ----------
+        batch : mapping of str to torch.Tensor
+            Pairs, see the class.
+
+        Returns
+        -------
+        loss : torch.Tensor
+            Of this process's pairs against those of all; its mean over processes is the loss of the whole batch.
+        metrics : dict of str to torch.Tensor
+            See :meth:`contrast`.
+
+        Raises
+        ------
+        ValueError
+            If the batch is not what it should be.
+        """
+        return self._contrast(*self._embed(_pairs_of(batch)))
+
+    def backward(self, batch: Batch, scale: float = 1.0) -> dict[str, Tensor]:
+        """Add the gradients of ``scale * loss`` to the parameters', by chunks if the configuration says so.
+
+        Parameters
+        ----------
+        batch : mapping of str to torch.Tensor
+            Pairs, see the class.
+        scale : float
+            Factor.
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+            ``loss`` and the other metrics.
+
+        Raises
+        ------
+        ValueError
+            If the batch is not what it should be.
+        """
+        pairs = _pairs_of(batch)
+        with torch.no_grad():
+            # as CLIP does after each step: held at the bound, the gradient can still lead away from it
+            self.log_scale.clamp_(max=self._max_log_scale)
+        if self.config.chunk_size is None or self.config.chunk_size >= num_samples(pairs):
+            return super().backward(pairs, scale)
+        loss, metrics = cached_backward(self.embed, self.contrast, pairs, self.config.chunk_size, scale)
+        return {"loss": loss, **metrics}
+
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Embed clips and texts.
+
+        Parameters
+        ----------
+        batch : mapping of str to torch.Tensor
+            Pairs, see the class.
+
+        Returns
+        -------
+        video_BD, text_BD : torch.Tensor
+            Of length one; in float32 at least, whatever the model computes in.
+
+        Raises
+        ------
+        ValueError
+            If a tensor is not what it should be.
+        """
+        return self._embed(batch)
+
+    def embed_video(self, batch: Batch) -> Tensor:
+        """Embed clips.
+
+        Parameters
+        ----------
+        batch : mapping of str to torch.Tensor
+            ``video`` and perhaps ``kept``.
+
+        Returns
+        -------
+        torch.Tensor
+            Of length one, shape (B, D).
+
+        Raises
+        ------
+        ValueError
+            If a tensor is not what it should be.
+        """
+        return self._embed_video(batch)
+
+    def embed_text(self, batch: Batch) -> Tensor:
+        """Embed texts.
+
+        Parameters
+        ----------
+        batch : mapping of str to torch.Tensor
+            ``token_ids`` and ``text_paddings``.
+
+        Returns
+        -------
+        torch.Tensor
+            Of length one, shape (B, D).
+
+        Raises
+        ------
+        ValueError
+            If a tensor is not what it should be.
+        """
+        return self._embed_text(batch)
+
+    def contrast(self, video_BD: Tensor, text_BD: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compare embeddings of pairs, with those of all processes.
+
+        Parameters
+        ----------
+        video_BD, text_BD : torch.Tensor
+            From :meth:`embed`.
+
+        Returns
+        -------
+        loss : torch.Tensor
+            A scalar.
+        metrics : dict of str to torch.Tensor
+            ``video_to_text_accuracy`` and the other way: fractions of pairs found among all; ``temperature``;
+            ``video_std`` and ``text_std``: deviation of a channel, 1 if embeddings fill the space evenly, 0 if they
+            are all the same.
+        """
+        return self._contrast(video_BD, text_BD)
+
+    def learned_model(self) -> VideoTextModel:
+        """What is kept when training is over.
+
+        Returns
+        -------
+        VideoTextModel
+        """
+        return self.model
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters that weight decay should leave alone, the temperature among them.
+
+        Returns
+        -------
+        set of str
+        """
+        names = {f"model.{name}" for name in self.model.no_weight_decay()}
+        return names | {"log_scale"} if self.config.learn_temperature else names
+
+    @torch.no_grad()
+    def visualise(self, batch: Batch) -> dict[str, Tensor]:
+        """Draw the frames of the first clip side by side, dropped places dark.
+
+        Parameters
+        ----------
+        batch : mapping of str to torch.Tensor
+            As in :meth:`forward`.
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+            ``clip``: uint8, shape (H, T * W, 3).
+        """
+        frames_THWC = batch["video"][0]
+        _, height, width, _ = frames_THWC.shape
+        if "kept" in batch:
+            patch = self.model.config.patch_size
+            rows, cols = self.model.vision_encoder.grid_size(height, width)
+            divisor = torch.full((rows * cols,), _DIMMED, dtype=torch.uint8, device=frames_THWC.device)
+            divisor[batch["kept"][0]] = 1
+            divisor = divisor.view(rows, cols).repeat_interleave(patch, 0).repeat_interleave(patch, 1)
+            frames_THWC = frames_THWC // divisor[..., None]
+        return {"clip": frames_THWC.transpose(0, 1).reshape(height, -1, 3)}
+
+    @property
+    def _max_log_scale(self) -> float:
+        return -math.log(self.config.min_temperature)
+
+    # under the public methods lie private ones, since sharded modules must not enter one public one from another
+    def _embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return self._embed_video(batch), self._embed_text(batch)
+
+    def _embed_video(self, batch: Batch) -> Tensor:
+        return _unit_length(self.model.embed_tokens(self._tokens(batch), normalize=False))
+
+    def _embed_text(self, batch: Batch) -> Tensor:
+        return _unit_length(self.model.text_encoder(batch["token_ids"], batch["text_paddings"]))
+
+    def _tokens(self, batch: Batch) -> Tensor:
+        """Of the video encoder: (B, T, K, D)."""
+        encoder = self.model.vision_encoder
+        video = _to_floats(batch["video"], encoder)
+        kept = batch.get("kept")
+        if video.ndim == 5 and video.shape[1] == 1:
+            return encode_images(encoder, video, kept)
+        return encoder(video) if kept is None else encode_kept_places(encoder, video, kept)
+
+    def _contrast(self, video_BD: Tensor, text_BD: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        scale = self.log_scale.clamp(max=self._max_log_scale).exp()
+        videos_GD, texts_GD = gather_rows(torch.cat([video_BD, text_BD], dim=1)).chunk(2, dim=1)
+        b = len(video_BD)
+        own_B = torch.arange(b, device=video_BD.device) + b * process_index()
+        to_text_BG = scale * (video_BD @ texts_GD.T)
+        to_video_BG = scale * (text_BD @ videos_GD.T)
+        loss = (F.cross_entropy(to_text_BG, own_B) + F.cross_entropy(to_video_BG, own_B)) / 2
+        with torch.no_grad():
+            metrics = {
+                "video_to_text_accuracy": (to_text_BG.argmax(1) == own_B).float().mean(),
+                "text_to_video_accuracy": (to_video_BG.argmax(1) == own_B).float().mean(),
+                "temperature": 1 / scale[0].detach(),
+                "video_std": _spread(videos_GD),
+                "text_std": _spread(texts_GD),
+            }
+        return loss, metrics
+
+
+def encode_images(encoder: VideoEncoder, images_B1HWC: Tensor, kept_BK: Tensor | None = None) -> Tensor:
+    """Encode images as clips of one frame, with the first temporal position (the encoder itself interpolates).
+
+    Parameters
+    ----------
+    encoder : VideoEncoder
+        The model.
+    images_B1HWC : torch.Tensor
+        Floats in [0, 1], shape (B, 1, H, W, 3).
+    kept_BK : torch.Tensor, optional
+        Places that are seen, int64, shape (B, K); all by default.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape (B, 1, K, D).
+
+    Raises
+    ------
+    ValueError
+        If the images or the places are wrong.
+
+    Examples
+    --------
+    >>> from behavior_prism.encoder import preset
+    >>> encode_images(VideoEncoder(preset("tiny").config), torch.rand(2, 1, 96, 96, 3)).shape
+    torch.Size([2, 1, 64, 192])
+    """
+    if images_B1HWC.ndim != 5 or images_B1HWC.shape[1] != 1:
+        raise ValueError(f"images: expected shape (B, 1, H, W, 3), got {tuple(images_B1HWC.shape)}")
+    if kept_BK is None:
+        spatial_B1KD = encoder.forward_spatial(images_B1HWC)
+    else:
+        patches_B1NP, positions_ND = _patches(encoder, images_B1HWC)
+        _check_places("kept", kept_BK, len(patches_B1NP), len(positions_ND))
+        spatial_B1KD = _spatial(encoder, _take(patches_B1NP, kept_BK[:, None]), positions_ND[kept_BK][:, None])
+    b, _, k, d = spatial_B1KD.shape
+    x = spatial_B1KD.reshape(b * k, 1, d) + encoder.temporal_pos_emb[:1]
+    return encoder.temporal_ln(encoder.temporal_encoder(x)).view(b, 1, k, d)
+
+
+def _to_floats(video: Tensor, encoder: VideoEncoder) -> Tensor:
+    if video.dtype != torch.uint8:
+        raise ValueError(f"video: expected uint8 from 0 to 255, got {video.dtype}")
+    return video.to(encoder.patch_projection.weight.dtype) / 255
+
+
+def _unit_length(x_BD: Tensor) -> Tensor:
+    """As the model does it, but left in float32: the logits are as good as the embeddings."""
+    x = x_BD.to(torch.promote_types(x_BD.dtype, torch.float32))
+    return x / torch.sqrt((x * x).sum(-1, keepdim=True) + NORM_EPSILON)
+
+
+def _spread(x_GD: Tensor) -> Tensor:
+    return x_GD.std(dim=0, correction=0).mean() * math.sqrt(x_GD.shape[1])
+
+
+def _pairs_of(batch: Batch) -> Batch:
+    """What this stage looks at, checked; a batch may hold more."""
+    wanted = ("video", "token_ids", "text_paddings")
+    if missing := [name for name in wanted if name not in batch]:
+        raise ValueError(f"batch: expected {', '.join(wanted)}, got {sorted(batch)} (no {missing[0]})")
+    pairs = {name: batch[name] for name in (*wanted, "kept") if name in batch}
+    num_samples(pairs)
+    if pairs["video"].ndim != 5:
+        raise ValueError(f"video: expected shape (B, T, H, W, 3), got {(*pairs['video'].shape,)}")
+    return pairs
