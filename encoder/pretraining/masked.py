@@ -139,15 +139,15 @@ class MaskedObjective(Objective):
     config : MaskedConfig, optional
         Choices.
     student : VideoEncoder, optional
-        Where the student starts; it may be wider or deeper than the teacher. A copy of the teacher's encoder by
-        default.
+        Where the student starts; it may be wider or deeper than the teacher. Of its parameters those are learned that
+        require gradients. A copy of the teacher's encoder by default, all learned.
     seed : int
         Of the decoders' first parameters.
 
     Raises
     ------
     ValueError
-        If the teacher is no encoder, or the student cuts frames into other patches than the teacher.
+        If the teacher is no encoder, the student cuts frames into other patches than it, or nothing is to be learned.
 
     Examples
     --------
@@ -176,13 +176,15 @@ class MaskedObjective(Objective):
         super().__init__()
         self.config = config or MaskedConfig()
         self.teacher = Teacher(teacher)
-        self.student = copy.deepcopy(self.teacher.encoder) if student is None else student
+        self.student = copy.deepcopy(self.teacher.encoder).requires_grad_(True) if student is None else student
+        self.student.train()
         ours, theirs = self.student.config, self.teacher.encoder.config
         if ours.patch_size != theirs.patch_size:
             raise ValueError(
                 f"teacher: expected patches of {ours.patch_size} pixels as the student's, got {theirs.patch_size}"
             )
-        self.student.requires_grad_(True).train()
+        if not any(p.requires_grad for p in self.student.parameters()):
+            raise ValueError("student: expected parameters that require gradients, got none")
         self.token_decoder = TokenDecoder(ours, theirs.model_dim, self.config.decoder, seed)
         self.clip_decoder = (
             ClipDecoder(ours, theirs.model_dim, self.config.decoder, seed + 1) if self.config.global_branch else None

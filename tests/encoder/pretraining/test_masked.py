@@ -308,6 +308,8 @@ def test_wrong_teachers_are_refused(small):
         MaskedObjective(small, student=other)
     with pytest.raises(ValueError, match="teacher: expected a VideoEncoder or a VideoTextModel, got SimpleNamespace"):
         MaskedObjective(SimpleNamespace())  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="student: expected parameters that require gradients, got none"):
+        MaskedObjective(small, student=small)
     quantize_layers(other.requires_grad_(False))
     with pytest.raises(ValueError, match="rounded to int8"):
         MaskedObjective(other)
