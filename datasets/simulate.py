@@ -1,8 +1,9 @@
 """Simulated recordings of mice and flies with exact truth: video, tracks, ethogram and captions.
 
-For demonstrations, tests and the pretraining of small encoders. One or two animals with articulated bodies
-move in an arena seen from above; every frame of every animal is in exactly one behaviour, and everything
-about a recording follows from its seed.
+Recordings and plain clips are for demonstrations and tests: one or two animals with articulated bodies move in an
+arena seen from above; every frame of every animal is in exactly one behaviour, and everything about a recording follows
+from its seed. :func:`simulate_varied_clip` is for the pretraining of small encoders: more behaviours, and scenes as
+different from each other as those of different laboratories.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from ._sim_render import Painter
 from ._sim_scene import draw_floor, draw_look
 from ._sim_states import ARENAS, FLY_BEHAVIORS, MOUSE_BEHAVIORS, behaviors_of
 from ._sim_truth import caption_table, scored_truth, tracks_dataset
+from ._sim_varied import ACTS, VariedClip, render, tell
 from ._sim_write import write_recording
 from .annotations import Annotations
+from .captions import SPLITS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,10 +35,16 @@ __all__ = [
     "SimulatedClip",
     "SimulatedRecording",
     "behaviors_of",
+    "VARIED_BEHAVIORS",
+    "VariedClip",
     "simulate_clip",
     "simulate_recording",
+    "simulate_captions",
+    "simulate_varied_clip",
     "write_recording",
 ]
+
+VARIED_BEHAVIORS: dict[str, tuple[str, ...]] = {species: tuple(acts) for species, acts in ACTS.items()}
 
 _BURN_IN_S = 0.5  # postures and tails settle before the first frame that is shown
 _LENGTH = {"mouse": (0.22, 0.28), "fly": (0.19, 0.25)}  # body length [fraction of the shorter side]
@@ -153,6 +162,11 @@ class SimulatedClip:
 def _check_number(what: str, value: float, low: float, expected: str) -> None:
     if not (isinstance(value, int | float | np.number) and math.isfinite(value) and value > low):
         raise ValueError(f"{what}: expected {expected}, got {value!r}")
+
+
+def _check_count(what: str, value: int, low: int) -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < low:
+        raise ValueError(f"{what}: expected an integer from {low} on, got {value!r}")
 
 
 def _check_seed(seed: int) -> None:
@@ -312,10 +326,8 @@ def simulate_clip(
     behaviors = behaviors_of(arena)
     if behavior not in behaviors:
         raise ValueError(f"behavior: expected one of {list(behaviors)}, got {behavior!r}")
-    if not isinstance(num_frames, int | np.integer) or num_frames < 1:
-        raise ValueError(f"num_frames: expected an integer from 1 on, got {num_frames!r}")
-    if not isinstance(size, int | np.integer) or size < _MIN_SIZE:
-        raise ValueError(f"size: expected an integer from {_MIN_SIZE} on, got {size!r}")
+    _check_count("num_frames", num_frames, 1)
+    _check_count("size", size, _MIN_SIZE)
     _check_number("fps", fps, 0, "a positive number")
     _check_seed(seed)
 
@@ -340,3 +352,102 @@ def simulate_clip(
         caption=str(captions["caption"].iloc[0]),
         tracks=tracks_dataset(arena, painter.keypoints, individuals, fps=fps, size=(int(size), int(size))),
     )
+
+
+def simulate_varied_clip(
+    species: str | None = None,
+    behavior: str | None = None,
+    *,
+    seed: int = 0,
+    index: int = 0,
+    num_frames: int = 8,
+    size: int = 96,
+    split: str = "train",
+) -> VariedClip:
+    """Simulate a captioned clip for pretraining: one of about twenty behaviours in one of very many scenes.
+
+    Arenas, floors, coats, light, cameras (from above, oblique, from the side, from below, following the animal),
+    objects, blur, noise and compression are all drawn. What :func:`simulate_clip` and :func:`simulate_recording` show
+    is plainer, and exact to the frame.
+
+    Parameters
+    ----------
+    species : {"mouse", "fly"}, optional
+        Which animals; drawn when left out.
+    behavior : str, optional
+        One of ``VARIED_BEHAVIORS[species]``; drawn when left out.
+    seed, index : int
+        Everything follows from them and the other arguments; clips of one seed are numbered by ``index``.
+    num_frames : int
+        T; 1 is a picture.
+    size : int
+        Height and width [pixels], at least 32.
+    split : {"train", "test", "unseen_sentences", "unseen_synonyms", "unseen_combinations"}
+        Splits never share a clip. ``"test"`` is like training; ``"unseen_sentences"`` has sentences that training does
+        not have, of words that it has; ``"unseen_synonyms"`` has words that training does not have;
+        ``"unseen_combinations"`` shows a behaviour with a coat or in an arena in which training never shows it.
+
+    Returns
+    -------
+    VariedClip
+        Frames, captions and truth.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> clip = simulate_varied_clip("mouse", "digging", seed=1, index=5)
+    >>> clip.frames.shape, clip.behavior, len(clip.captions)
+    ((8, 96, 96, 3), 'digging', 2)
+    """
+    if species is not None and species not in ACTS:
+        raise ValueError(f"species: expected one of {list(ACTS)}, got {species!r}")
+    known = [b for name, acts in ACTS.items() if species in (None, name) for b in acts]
+    if behavior is not None and behavior not in known:
+        raise ValueError(f"behavior: expected one of {list(dict.fromkeys(known))}, got {behavior!r}")
+    _check_seed(seed)
+    _check_count("index", index, 0)
+    _check_count("num_frames", num_frames, 1)
+    _check_count("size", size, _MIN_SIZE)
+    if split not in SPLITS:
+        raise ValueError(f"split: expected one of {list(SPLITS)}, got {split!r}")
+    return render(
+        species, behavior, seed=int(seed), index=int(index), num_frames=int(num_frames), size=int(size), split=split
+    )
+
+
+def simulate_captions(count: int, *, seed: int = 0, split: str = "train") -> Iterator[str]:
+    """Captions as :func:`simulate_varied_clip` gives them, without the clips: for training a tokenizer.
+
+    Parameters
+    ----------
+    count : int
+        How many clips; each has two captions.
+    seed : int
+        As of the clips.
+    split : str
+        As of the clips.
+
+    Yields
+    ------
+    str
+        A sentence.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> len(list(simulate_captions(3)))
+    6
+    """
+    _check_count("count", count, 0)
+    _check_seed(seed)
+    if split not in SPLITS:
+        raise ValueError(f"split: expected one of {list(SPLITS)}, got {split!r}")
+    return (text for index in range(count) for text in tell(None, None, seed=int(seed), index=index, split=split))
