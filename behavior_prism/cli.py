@@ -17,14 +17,15 @@ from .console import (
     OneLineErrors,
     Overwrite,
     finish,
-    list_failures,
-    named_as_options,
     notice,
     print_table,
     progress_bars,
     say,
 )
+from .extract_cli import extract
+from .features_cli import app as features_app
 from .labels_cli import app as labels_app
+from .pretrain_cli import app as pretrain_app
 from .show_cli import show
 from .study_cli import add, init, relocate, status
 from .weights_cli import app as weights_app
@@ -41,7 +42,10 @@ app = typer.Typer(
 )
 app.add_typer(weights_app, name="weights")
 app.add_typer(labels_app, name="labels")
+app.add_typer(pretrain_app, name="pretrain")
+app.add_typer(features_app, name="features")
 app.command()(check)
+app.command()(extract)
 app.command()(show)
 for _command in (init, add, status, relocate):
     app.command()(_command)
@@ -57,49 +61,6 @@ def _options(
 
         say(__version__)
         raise typer.Exit()
-
-
-def _parse_grid(text: str) -> tuple[int, int]:
-    try:
-        rows, cols = (int(n) for n in text.lower().split("x"))
-    except ValueError:
-        raise ValueError(f"--grid: expected ROWSxCOLS such as 4x4, got {text!r}") from None
-    return rows, cols
-
-
-def _parse_frames(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    try:
-        start, stop = (int(n) for n in text.split(":"))
-    except ValueError:
-        raise ValueError(f"--frames: expected START:STOP such as 0:300, got {text!r}") from None
-    if start < 0 or stop <= start:
-        raise ValueError(f"--frames: expected START:STOP with 0 <= START < STOP, got {text!r}")
-    return start, stop
-
-
-def _check_positive(**options: int | None) -> None:
-    for name, value in options.items():
-        if value is not None and value < 1:
-            raise ValueError(f"--{name}: expected a whole number from 1 on, got {value}")
-
-
-def _parse_regions(texts: list[str]) -> dict[str, tuple[int, int, int, int]]:
-    regions: dict[str, tuple[int, int, int, int]] = {}
-    for text in texts:
-        name, _, numbers = text.rpartition("=")
-        try:
-            x, y, w, h = (int(n) for n in numbers.split(","))
-        except ValueError:
-            raise ValueError(
-                f"--region: expected NAME=X,Y,WIDTH,HEIGHT such as well1=0,0,200,200, got {text!r}"
-            ) from None
-        name = name or f"region{len(regions) + 1}"
-        if name in regions:
-            raise ValueError(f"--region: expected every name once, got {name!r} twice")
-        regions[name] = (x, y, w, h)
-    return regions
 
 
 @app.command()
@@ -149,80 +110,6 @@ def simulate(
             paths = write_recording(one, out, overwrite=overwrite)
             report(k + 1, recordings)
             say(str(paths["video"]))
-
-
-@app.command()
-def extract(
-    videos: Annotated[list[Path], typer.Argument(help="Video files.")],
-    out: Annotated[Path, typer.Option(help="Folder for the feature stores.")],
-    encoder: Annotated[str, typer.Option(help="tiny, videoprism-base, ..., or a weights file.")] = "tiny",
-    weights: Annotated[
-        str, typer.Option(help="auto: the released ones, where there are any; random; or a file for a named encoder.")
-    ] = "auto",
-    int8: Annotated[bool, typer.Option("--int8", help="Faster on a CPU, less exact: see weights verify.")] = False,
-    length: Annotated[int | None, typer.Option(help="Frames in a window (the encoder's own by default).")] = None,
-    step: Annotated[int | None, typer.Option(help="Every which frame (about 30 a second by default).")] = None,
-    rate: Annotated[float | None, typer.Option(help="Instead of --step: about so many frames a second.")] = None,
-    stride: Annotated[
-        int | None, typer.Option(help="Sampled frames between windows (half a window by default).")
-    ] = None,
-    grid: Annotated[str, typer.Option(help="Rows x columns of tokens to keep.")] = "4x4",
-    region: Annotated[list[str] | None, typer.Option(help="NAME=X,Y,WIDTH,HEIGHT; repeat for several.")] = None,
-    frames: Annotated[str | None, typer.Option(help="START:STOP, half-open.")] = None,
-    allow_cut_short: Annotated[bool, typer.Option(help="Use files that hold fewer frames than they promise.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-    overwrite: Overwrite = False,
-) -> None:
-    """Turn videos into frozen features, once. An interrupted run goes on where it stopped.
-
-    Example: `behavior-prism extract *.mp4 --out features`
-    """
-    from behavior_prism.datasets import WindowSpec
-    from behavior_prism.encoder import PRESETS, load_encoder
-    from behavior_prism.workflow import extract_files, plan_extraction
-
-    def window(fps: float) -> WindowSpec:
-        frames_a_window = loaded.num_frames if length is None else length
-        spec = WindowSpec.for_rate(fps, length=frames_a_window, rate=30.0 if rate is None else rate)
-        return WindowSpec(
-            length=spec.length,
-            step=spec.step if step is None else step,
-            stride=spec.stride if stride is None else stride,
-        )
-
-    _check_positive(length=length, step=step, stride=stride)
-    if rate is not None and step is not None:
-        raise ValueError("--rate and --step: expected one of them, got both")
-    if rate is not None and not 0 < rate < float("inf"):
-        raise ValueError(f"--rate: expected a positive number of frames a second, got {rate}")
-    rows_cols, boxes, part = _parse_grid(grid), _parse_regions(region or []), _parse_frames(frames)
-    # a plan needs the sizes only: no weights are fetched for it
-    plan_only = dry_run and weights == "auto" and encoder.removeprefix("videoprism-") in PRESETS
-    loaded = load_encoder(encoder, weights="random" if plan_only else weights, int8=int8)
-    if loaded.notice and not plan_only:
-        notice(loaded.notice)
-    if dry_run:
-        plan, failed = plan_extraction(
-            videos, loaded, window, grid=rows_cols, regions=boxes, frames=part, allow_cut_short=allow_cut_short
-        )
-        print_table(plan, "Would extract")
-        list_failures([(item, named_as_options(reason)) for item, reason in failed], len(videos))
-        return
-    with progress_bars() as bar:
-        result = extract_files(
-            videos,
-            out,
-            loaded,
-            window=window,
-            grid=rows_cols,
-            regions=boxes,
-            frames=part,
-            allow_cut_short=allow_cut_short,
-            overwrite=overwrite,
-            progress=bar,
-        )
-    result.failed[:] = [(item, named_as_options(reason)) for item, reason in result.failed]
-    finish(result)
 
 
 @app.command()
@@ -317,12 +204,22 @@ def view(
 
 
 @app.command()
-def info() -> None:
-    """Print versions for a bug report.
+def info(
+    store: Annotated[Path | None, typer.Argument(help="Features or predictions, to show where they are from.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts, on stdout.")] = False,
+) -> None:
+    """Print versions for a bug report, or what made a store.
 
-    Example: `behavior-prism info`
+    Example: `behavior-prism info`, or `behavior-prism info mouse.features.zarr`
     """
-    from behavior_prism.info import collect_info
+    import json
 
-    for name, value in collect_info().items():
-        say(f"{name:<16} {value}")
+    from behavior_prism.info import collect_info, describe_store
+
+    found = collect_info() if store is None else describe_store(store)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    width = max(16, *map(len, found))
+    for name, value in found.items():
+        say(f"{name:<{width}} {value if isinstance(value, str) else json.dumps(value)}")

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
+from .extraction_jobs import FEATURES_ENDING
 from .files import atomic_write
-from .workflow import BOUTS_ENDING, FEATURES_ENDING, PREDICTIONS_ENDING, extract_files, predict_files, train_probe
+from .workflow import BOUTS_ENDING, PREDICTIONS_ENDING, extract_files, predict_files, train_probe
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes.util
+import json
 import platform
 import sys
 from importlib import metadata
+from pathlib import Path
+from typing import Any
 
 PACKAGES = (
     "torch", "numpy", "xarray", "zarr", "av", "opencv-python", "opencv-python-headless", "scikit-learn", "umap-learn",
@@ -45,6 +48,48 @@ def collect_info() -> dict[str, str]:
     if missing:
         info["to mend it"] = "apt-get install libgl1 libglib2.0-0 (or your system's packages of that name)"
     return info
+
+
+def describe_store(path: str | Path) -> dict[str, Any]:
+    """Where a store is from: what it was made of, by what, with which settings, on which machines, when.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A store of features or predictions, also an unfinished one.
+
+    Returns
+    -------
+    dict
+        JSON-compatible, in the order to print.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If it is not there, or no store of ours.
+    """
+    from behavior_prism.analysis import read_attrs
+    from behavior_prism.analysis.store import attrs_of
+
+    path = Path(path)
+    kind = str(attrs_of(path).get("behavior_prism", "features")) if path.exists() else "features"
+    attrs = read_attrs(path, kind)
+    out: dict[str, Any] = {"store": str(path), "kind": kind}
+    for name, value in attrs.items():
+        if name == "behavior_prism":
+            continue
+        out[name] = _decoded(value)
+    return out
+
+
+def _decoded(value: Any) -> Any:
+    """Attributes that hold JSON as text, as what they are."""
+    if isinstance(value, str) and value[:1] in "{[":
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
 
 
 def missing_libraries() -> list[str]:

@@ -7,7 +7,7 @@ after a bad item and tells of it at the end; a single bad item raises.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from .extraction_jobs import unique_names
 from .files import atomic_write, refuse_existing
 from .schemas import NOT_SCORED
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from behavior_prism.datasets import Annotations, Behavior, Ethogram, WindowSpec
+    from behavior_prism.datasets import Annotations, Behavior, Ethogram
     from behavior_prism.encoder import LoadedEncoder
 
-FEATURES_ENDING = ".features.zarr"
 PREDICTIONS_ENDING = ".predictions.zarr"
 BOUTS_ENDING = ".bouts.csv"
 Progress = Callable[[int, int], None]
@@ -80,29 +80,15 @@ def run_batch(items: Sequence[Item], work: Callable[[Item], Path]) -> BatchResul
     return result
 
 
-def _unique_names(named: Iterable[tuple[str | Path, str]]) -> None:
-    """Raise if two inputs would write the same output."""
-    seen: dict[str, str | Path] = {}
-    for path, name in named:
-        if name in seen:
-            raise ValueError(
-                f"{seen[name]} and {path} would both be called {name!r}: give them different output folders"
-            )
-        seen[name] = path
-
-
 def extract_files(
     videos: Sequence[str | Path],
     out: str | Path,
     encoder: LoadedEncoder,
     *,
-    window: Callable[[float], WindowSpec] | None = None,
     grid: tuple[int, int] = (4, 4),
-    regions: Mapping[str, tuple[int, int, int, int]] | None = None,
-    frames: tuple[int, int] | None = None,
-    allow_cut_short: bool = False,
     overwrite: bool = False,
     progress: Callable[[str], Progress] | None = None,
+    **options: Any,
 ) -> BatchResult:
     """Extract the features of video files.
 
@@ -114,108 +100,44 @@ def extract_files(
         Folder for ``<video name>.features.zarr``.
     encoder : LoadedEncoder
         From ``load_encoder``.
-    window : callable, optional
-        Gives the ``WindowSpec`` for a recording's frames per second.
-    grid
-        As in ``extract_features``.
-    regions, frames, allow_cut_short
-        As in ``load_recording``.
-    overwrite
+    grid, overwrite
         As in ``extract_features``.
     progress : callable, optional
         Given a recording's name, returns the function to call with (done, of how many).
+    **options
+        As in ``load_recording``: ``regions``, ``frames``, ``fps``, ``allow_cut_short``.
 
     Returns
     -------
     BatchResult
+
+    See Also
+    --------
+    behavior_prism.extraction_run.run_jobs : The same with all settings, and for studies.
     """
-    from behavior_prism.analysis import extract_features
-    from behavior_prism.datasets import load_recording
+    from .extraction_jobs import ExtractionSettings, file_jobs
 
-    out = Path(out)
-    paths = [Path(v) for v in videos]
-    _unique_names((p, p.stem) for p in paths)
+    settings = ExtractionSettings(encoder=encoder, grid=grid)
+    jobs = {job.name: job for job in file_jobs(videos, out, settings, **options)}
 
-    def work(path: Path) -> Path:
-        recording = load_recording(path, regions=regions, frames=frames, allow_cut_short=allow_cut_short)
-        target = out / f"{recording.name}{FEATURES_ENDING}"
+    def work(name: str) -> Path:
+        from behavior_prism.analysis import extract_features
+
+        job = jobs[name]
+        recording = job.load()
         with recording.video:
+            target = Path(job.place(recording.name, {}))
             extract_features(
                 recording,
                 encoder,
                 target,
-                window=window(recording.video.fps) if window else None,
-                grid=grid,
+                **settings.options(recording),
                 overwrite=overwrite,
                 progress=progress(recording.name) if progress else None,
             )
         return target
 
-    return run_batch(paths, work)
-
-
-def plan_extraction(
-    videos: Sequence[str | Path],
-    encoder: LoadedEncoder,
-    window: Callable[[float], WindowSpec],
-    *,
-    grid: tuple[int, int],
-    regions: Mapping[str, tuple[int, int, int, int]] | None = None,
-    frames: tuple[int, int] | None = None,
-    allow_cut_short: bool = False,
-) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
-    """What an extraction would read and write, without doing it.
-
-    Parameters
-    ----------
-    videos, encoder, window, grid, regions, frames, allow_cut_short
-        As in :func:`extract_files`.
-
-    Returns
-    -------
-    plan : pandas.DataFrame
-        One row per recording that can be read, and their sum.
-    failed : list of (str, str)
-        Files that cannot, and why.
-
-    Raises
-    ------
-    ValueError
-        If the extraction would refuse the whole batch.
-    """
-    from behavior_prism.analysis import check_grid
-    from behavior_prism.datasets import load_recording, sample_frames, window_starts
-
-    check_grid(encoder, grid)
-    _unique_names((v, Path(v).stem) for v in videos)
-    rows: dict[str, dict[str, float]] = {}
-    failed: list[tuple[str, str]] = []
-    for path in map(Path, videos):
-        try:
-            recording = load_recording(path, regions=regions, frames=frames, allow_cut_short=allow_cut_short)
-        except (ValueError, OSError) as error:
-            if len(videos) == 1:
-                raise
-            failed.append((str(path), " ".join(str(error).split())))
-            continue
-        spec = window(recording.video.fps)
-        sampled = len(sample_frames(recording.start_frame, recording.stop_frame, spec.step))
-        individuals = len(recording.individuals)
-        size = sampled * individuals * grid[0] * grid[1] * encoder.model.config.model_dim * 2
-        rows[path.name] = {
-            "individuals": individuals,
-            "frames": recording.num_frames,
-            "hours": float(recording.video.edges[recording.stop_frame] - recording.times[recording.start_frame]) / 3600,
-            "step": spec.step,
-            "sampled": sampled,
-            "windows": len(window_starts(sampled, spec)) * individuals,
-            "megabytes": size / 1e6,
-        }
-    plan = pd.DataFrame.from_dict(rows, orient="index")
-    if len(plan) > 1:
-        plan.loc["total"] = plan.sum()
-        plan.loc["total", "step"] = np.nan
-    return plan, failed
+    return run_batch(list(jobs), work)
 
 
 def load_labels(
@@ -550,7 +472,7 @@ def predict_files(
 
     model, card = analysis.load_probe(probe)
     out = Path(out)
-    _unique_names(_names_of_stores(features))
+    unique_names(_names_of_stores(features))
     notes: list[str] = []
 
     def work(path: str | Path) -> Path:

@@ -1,0 +1,488 @@
+"""What a worker of a cluster does: look at a recording, compute some of its shards.
+
+A recording travels as it was described, its encoder by name: each worker loads that once and keeps it. Workers must see
+the same files under the same names.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from behavior_prism.encoder import LoadedEncoder
+
+    from .extraction_jobs import Job
+
+PATIENCE = 60.0  # seconds to wait for somebody who holds a shard: a worker that was given up may still be ending
+MOST_SHARDS = 64  # in a task, however few workers there are: what a dead worker costs is what was not yet written
+_one_at_a_time = threading.Lock()  # a worker may have several threads, but memory and cores for one recording
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSource:
+    """How a worker gets the encoder: what :func:`~behavior_prism.encoder.load_encoder` is called with.
+
+    Parameters
+    ----------
+    name : str
+        Size, weights file or repository.
+    weights, tokenizer : str, optional
+        As in ``load_encoder``.
+    dtype : str
+        Name of a type of torch.
+    int8, compile
+        As in ``load_encoder``.
+    device : str
+        Of the worker.
+    """
+
+    name: str = "tiny"
+    weights: str | None = "auto"
+    tokenizer: str | None = None
+    dtype: str = "float32"
+    int8: bool = False
+    compile: bool = False
+    device: str = "auto"
+
+    def load(self) -> LoadedEncoder:
+        """Load it.
+
+        Returns
+        -------
+        LoadedEncoder
+        """
+        import torch
+
+        from behavior_prism.encoder import load_encoder
+
+        return load_encoder(
+            self.name,
+            weights=self.weights,
+            tokenizer=self.tokenizer,
+            dtype=getattr(torch, self.dtype),
+            int8=self.int8,
+            compile=self.compile,
+            device=self.device,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """A recording that a worker has looked at.
+
+    Parameters
+    ----------
+    recording : str
+        Its name.
+    store : pathlib.Path
+        Where its features go.
+    frames : int
+        Sampled frames.
+    unfinished : bool
+        Whether the store has not got its name yet.
+    missing : tuple of int
+        Shards to compute.
+    shard_frames : int
+        Sampled frames in a shard.
+    """
+
+    recording: str
+    store: Path
+    frames: int
+    unfinished: bool = False
+    missing: tuple[int, ...] = ()
+    shard_frames: int = 1
+
+    def frames_in(self, shards: Iterable[int]) -> int:
+        """Sampled frames in some shards.
+
+        Parameters
+        ----------
+        shards : iterable of int
+            Which.
+
+        Returns
+        -------
+        int
+        """
+        return sum(min(self.shard_frames, self.frames - k * self.shard_frames) for k in shards)
+
+
+@cache
+def encoder_here(source: EncoderSource, weights_id: str) -> LoadedEncoder:
+    """The encoder of this process, loaded once.
+
+    Parameters
+    ----------
+    source : EncoderSource
+        Which.
+    weights_id : str
+        That of whoever plans.
+
+    Returns
+    -------
+    LoadedEncoder
+
+    Raises
+    ------
+    ValueError
+        If other weights are found here.
+    """
+    encoder = source.load()
+    if encoder.weights_id != weights_id:
+        raise ValueError(
+            f"{source.name}: expected the weights {weights_id[:12]}, got {encoder.weights_id[:12]} on this worker; "
+            "give every worker the same file"
+        )
+    return encoder
+
+
+def pack(job: Job, source: EncoderSource) -> bytes:
+    """Make a job fit to travel: its encoder stays and is loaded where it arrives.
+
+    Parameters
+    ----------
+    job : Job
+        A recording to extract.
+    source : EncoderSource
+        What its encoder was loaded from.
+
+    Returns
+    -------
+    bytes
+        For ``cloudpickle.loads`` of the worker; never kept on a disk.
+    """
+    import cloudpickle
+
+    from behavior_prism.encoder import LoadedEncoder
+
+    class Pickler(cloudpickle.Pickler):
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, LoadedEncoder):
+                return encoder_here, (source, obj.weights_id)
+            return super().reducer_override(obj)
+
+    file = io.BytesIO()
+    Pickler(file).dump(job)
+    return file.getvalue()
+
+
+@contextmanager
+def arrived(packed: bytes, folder: str, threads: int | None) -> Iterator[Job]:
+    """Unpack a job where its relative paths mean what they meant.
+
+    Parameters
+    ----------
+    packed : bytes
+        From :func:`pack`.
+    folder : str
+        Where it was packed.
+    threads : int, optional
+        Cores that torch may use; by default as it likes.
+
+    Yields
+    ------
+    Job
+    """
+    import cloudpickle
+    import torch
+
+    with _one_at_a_time:
+        if not os.path.isdir(folder):
+            raise ValueError(f"{folder}: this worker ({os.uname().nodename}) does not see that folder")
+        if os.getcwd() != folder:
+            os.chdir(folder)
+        if threads is not None and torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        yield cloudpickle.loads(packed)
+
+
+def patiently(work: Callable[[], Result], patience: float | None = None) -> Result:
+    """Try again for a while where somebody else holds the store or a shard.
+
+    Parameters
+    ----------
+    work : callable
+        Raises ``BlockingIOError`` then.
+    patience : float, optional
+        Seconds; a minute by default.
+
+    Returns
+    -------
+    object
+        What ``work`` returns.
+    """
+    until = time.monotonic() + (PATIENCE if patience is None else patience)
+    while True:
+        try:
+            return work()
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+
+
+def look_at(job: Job, batch: tuple[int, int] | None = None) -> Look:
+    """Open a recording and lay out its store; only one that is missing or unfinished is touched.
+
+    Parameters
+    ----------
+    job : Job
+        Which.
+    batch : (int, int), optional
+        As in ``extract_features``.
+
+    Returns
+    -------
+    Look
+    """
+    import zarr
+
+    from behavior_prism.analysis.extraction import begin_store
+    from behavior_prism.analysis.store import partial_path
+
+    recording = job.load()
+    with recording.video:
+        plan = job.settings.plan(recording)
+        store = Path(job.place(recording.name, plan.settings()))
+        missing = patiently(lambda: begin_store(plan, store, batch=batch))
+    if not partial_path(store).exists():
+        return Look(recording=recording.name, store=store, frames=len(plan))
+    feature: Any = zarr.open_group(partial_path(store), mode="r", use_consolidated=False)["feature"]
+    return Look(
+        recording=recording.name,
+        store=store,
+        frames=len(plan),
+        unfinished=True,
+        missing=tuple(missing),
+        shard_frames=int(feature.shards[1]),
+    )
+
+
+def compute(job: Job, store: Path, shards: range, progress: Callable[[int, int], None] | None = None) -> None:
+    """Compute some shards of a store that was laid out.
+
+    Parameters
+    ----------
+    job : Job
+        Of which recording.
+    store : pathlib.Path
+        Its features.
+    shards : range
+        Which; those that are done are read and compared with their checksums.
+    progress : callable, optional
+        Called with (sampled frames done, of how many) of these shards.
+    """
+    from behavior_prism.analysis.extraction import extract_features
+
+    recording = job.load()
+    with recording.video:
+        patiently(
+            lambda: extract_features(
+                recording,
+                job.settings.encoder,
+                store,
+                **job.settings.options(recording),
+                **job.settings.run_options(),
+                shards=shards,
+                progress=progress,
+            ).close()
+        )
+
+
+def finish(store: Path) -> bool:
+    """Give a store its name, if all of it is there.
+
+    Parameters
+    ----------
+    store : pathlib.Path
+        Its final place.
+
+    Returns
+    -------
+    bool
+        Whether it is whole; False while others have not done their shards.
+
+    Raises
+    ------
+    UndecodableFrameError
+        If all workers together met too many frames that cannot be decoded.
+    """
+    from behavior_prism.analysis.extraction import UndecodableFrameError, finish_store
+    from behavior_prism.analysis.frame_pictures import MAX_UNDECODABLE
+    from behavior_prism.analysis.store import open_unfinished, partial_path
+
+    try:
+        if partial_path(store).exists():
+            with open_unfinished(store) as begun:
+                if not bool(begun["done"].all()):
+                    return False
+                bad = int((~begun["decodable"]).sum())
+                if bad > MAX_UNDECODABLE * begun.sizes["time"]:  # each worker knew but its own
+                    raise UndecodableFrameError(
+                        f"{begun.attrs['video']}: {bad} of {begun.sizes['time']} sampled frames cannot be decoded, "
+                        f"more than {MAX_UNDECODABLE:.3g} of them (max_undecodable)"
+                    )
+        patiently(lambda: finish_store(store).close())
+    except FileNotFoundError:  # somebody was quicker and it has its name already
+        if not store.exists():
+            raise
+    return True
+
+
+# -- as tasks: what a recording cannot do is told, what a machine cannot do is raised, and tried again elsewhere
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a recording cannot be used, wherever it is tried.
+
+    Parameters
+    ----------
+    reason : str
+        One line.
+    """
+
+    reason: str
+
+
+def look_task(packed: bytes, folder: str, threads: int | None) -> Look | Failure:
+    """:func:`look_at` on a worker.
+
+    Parameters
+    ----------
+    packed : bytes
+        From :func:`pack`.
+    folder, threads
+        As in :func:`arrived`.
+
+    Returns
+    -------
+    Look or Failure
+    """
+    try:
+        with arrived(packed, folder, threads) as job:
+            return look_at(job, job.settings.batch)
+    except (ValueError, FileNotFoundError, FileExistsError) as error:
+        return Failure(reason_of(error))
+
+
+def compute_task(packed: bytes, folder: str, threads: int | None, store: Path, shards: range) -> bool | Failure:
+    """:func:`compute` on a worker.
+
+    Parameters
+    ----------
+    packed, folder, threads
+        As in :func:`look_task`.
+    store, shards
+        As in :func:`compute`.
+
+    Returns
+    -------
+    True or Failure
+    """
+    try:
+        with arrived(packed, folder, threads) as job:
+            compute(job, store, shards)
+    except (ValueError, FileNotFoundError, FileExistsError) as error:
+        return Failure(reason_of(error))
+    return True
+
+
+def finish_task(packed: bytes, folder: str, threads: int | None, store: Path) -> bool | Failure:
+    """:func:`finish` on a worker.
+
+    Parameters
+    ----------
+    packed, folder, threads
+        As in :func:`look_task`.
+    store : pathlib.Path
+        As in :func:`finish`.
+
+    Returns
+    -------
+    True or Failure
+    """
+    try:
+        with arrived(packed, folder, threads):
+            if not finish(store):
+                raise OSError(f"{store}: shards that were written are not seen here")  # a disk that lags behind
+    except (ValueError, FileNotFoundError, FileExistsError) as error:
+        return Failure(reason_of(error))
+    return True
+
+
+def split(missing: Sequence[int], most: int) -> list[range]:
+    """Cut missing shards into tasks.
+
+    Parameters
+    ----------
+    missing : sequence of int
+        Shards, ascending.
+    most : int
+        Missing shards in a task.
+
+    Returns
+    -------
+    list of range
+        Without shards in common; what is done already never lies at an end of one.
+
+    Examples
+    --------
+    >>> split([0, 1, 2, 3, 4], 2), split([1, 7, 8], 2)
+    ([range(0, 2), range(2, 4), range(4, 5)], [range(1, 2), range(7, 9)])
+    """
+    ranges: list[range] = []
+    for k in missing:
+        if ranges and k == ranges[-1].stop and len(ranges[-1]) < most:
+            ranges[-1] = range(ranges[-1].start, k + 1)
+        else:
+            ranges.append(range(k, k + 1))
+    return ranges
+
+
+def shards_in_a_task(looks: Iterable[Look], workers: int) -> int:
+    """How many shards go into a task, so that all workers have something to do until shortly before the end.
+
+    Parameters
+    ----------
+    looks : iterable of Look
+        All recordings.
+    workers : int
+        Who shares the work.
+
+    Returns
+    -------
+    int
+        Four tasks a worker, if there is so much to do.
+    """
+    total = sum(len(one.missing) for one in looks)
+    return min(MOST_SHARDS, max(1, -(-total // (4 * max(1, workers)))))
+
+
+def reason_of(error: BaseException) -> str:
+    """What went wrong, in one line.
+
+    Parameters
+    ----------
+    error : BaseException
+        Of a task.
+
+    Returns
+    -------
+    str
+    """
+    if type(error).__name__ == "KilledWorker":
+        return "the workers that computed it died, one after another (too little memory, or time, for them?)"
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError | OSError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
