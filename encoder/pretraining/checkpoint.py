@@ -30,6 +30,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save, save
@@ -196,7 +197,10 @@ class Checkpointer:
             assert isinstance(future, Future)
         else:
             future = Future()
-            future.set_result(save(entries, storage_writer=writer, process_group=self._group, no_dist=alone))
+            try:
+                future.set_result(save(entries, storage_writer=writer, process_group=self._group, no_dist=alone))
+            except CheckpointException as error:
+                future.set_exception(error)
         self._writing = (path, record, future)
         if not self.asynchronous:
             self.finish()
@@ -209,7 +213,7 @@ class Checkpointer:
     def finish(self) -> None:
         """Wait until nothing is being written."""
         if self._writing is not None:
-            self._writing[2].result()
+            _await(self._writing[2], self._writing[0])
             if self.layout.rank == 0:
                 self._name()
             self._writing = None
@@ -219,7 +223,7 @@ class Checkpointer:
         """Give a whole checkpoint its name (first process only: its part is done when all are)."""
         assert self._writing is not None
         path, record, future = self._writing
-        future.result()
+        _await(future, path)
         partial = path.with_name(path.name + _PARTIAL)
         files = {file.name: file.stat().st_size for file in sorted(partial.iterdir())}
         values = {name: getattr(record, name) for name in CheckpointRecord.__dataclass_fields__}
@@ -266,10 +270,9 @@ class Checkpointer:
                 process_group=self._group,
                 no_dist=self.layout.world == 1,
             )
-        except Exception as error:  # the library wraps whatever goes wrong in its own type, with traces of all ranks
-            reason = str(error).strip().splitlines()[-1]
+        except CheckpointException as error:
             raise ValueError(
-                f"{path}: expected this model and optimizer, got another or a damaged file ({reason})"
+                f"{path}: expected this model and optimizer, got another or a damaged file ({_reason(error)})"
             ) from None
         return {rank: _read_json(path / f"rank_{rank:05d}.json") for rank in range(record.world)}
 
@@ -302,6 +305,18 @@ def kept(metrics_of: Mapping[int, Mapping[str, float | None]], rule: KeepRule) -
         sign = 1 if rule.best_is == "highest" else -1
         stay.add(max(scores, key=lambda step: (sign * scores[step], step)))
     return stay
+
+
+def _await(writing: Future[Any], path: Path) -> None:
+    try:
+        writing.result()
+    except CheckpointException as error:
+        raise OSError(f"{path}: cannot be written ({_reason(error)})") from None
+
+
+def _reason(error: CheckpointException) -> str:
+    """Last line of what the library wraps, traces of all processes and all."""
+    return str(error).strip().splitlines()[-1]
 
 
 def _entry(value: Tensor) -> Tensor:

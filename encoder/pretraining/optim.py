@@ -1,11 +1,10 @@
 """AdamW and Adafactor over parameters that may be split over processes (FSDP2), and their groups.
 
 Adafactor: Shazeer and Stern, ICML 2018 (arXiv 1804.04235). VideoPrism (Zhao et al., ICML 2024, arXiv 2402.13217) says
-"Adafactor" and its weight decay, and nothing else. That paper's image encoder comes from CoCa (arXiv 2205.01917),
-which states 0.9 and 0.999; so the form here is the one used for vision transformers since Zhai et al. (arXiv
-2106.04560): mean squares factored into rows and columns, ``beta2`` rising as ``1 - t ** -0.8`` up to a ceiling, updates
-clipped to a root mean square of 1, momentum of the updates, decoupled weight decay, and **no** scaling of the step by
-the size of the parameter, so that a learning rate means what it means in Adam.
+"Adafactor" and its weight decay, and nothing else. Chosen is the form used for vision transformers since Zhai et al.
+(arXiv 2106.04560), with 0.9 and 0.999: mean squares factored into rows and columns, ``beta2`` rising as
+``1 - t ** -0.8`` up to a ceiling, updates clipped to a root mean square of 1, momentum of the updates, decoupled weight
+decay, and **no** scaling of the step by the size of the parameter, so that a learning rate means what it means in Adam.
 
 What differs: momentum is float32 (theirs bfloat16); every matrix is factored (optax leaves those with a side below 128
 whole). ``torch.optim.Adafactor`` was not taken: it has no momentum, scales the step by the size of the parameter, and

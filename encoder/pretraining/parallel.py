@@ -168,9 +168,7 @@ def gathered(objective: nn.Module) -> Iterator[None]:
     if not isinstance(objective, FSDPModule):
         yield
         return
-    getattr(
-        objective, _ENTER
-    )()  # as a forward pass would: gathers, and waits for the optimizer
+    getattr(objective, _ENTER)()  # as a forward pass would: gathers, and waits for the optimizer
     try:
         yield
     finally:
