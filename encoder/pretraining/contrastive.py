@@ -5,8 +5,10 @@ the encoder's tokens are pooled by attention (MAP); half of the tokens are dropp
 (tubes); images are clips of one frame, for which the temporal position embedding is cropped.
 
 What the paper does not state, and what is done here: the temperature is that of CLIP (Radford et al., 2021,
-arXiv 2103.00020), 0.07 at the start, learned as the logarithm of its inverse, and never below 0.01. "Cropped" is read
-as the first position. For clips of other lengths the encoder interpolates its positions, as it always does.
+arXiv 2103.00020), 0.07 at the start, learned as the logarithm of its inverse, and never below 0.01; where CLIP clips
+the parameter after each step, here it gets no gradient that leads further beyond the bound, which needs nothing from
+the trainer and works on parameters split over processes. "Cropped" is read as the first position. For clips of other
+lengths the encoder interpolates its positions, as it always does.
 
 In the paper's stage 1 the pooler follows the encoder directly; layers in between came with the released video-text
 models. Both work here: ``num_auxiliary_layers`` of the model says which, 0 is the paper's.
@@ -25,12 +27,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..model import VideoEncoder
 from ..video_text import NORM_EPSILON, VideoTextModel
-from .gather import gather_rows, process_index
+from .gather import bounded, gather_rows, process_index
 from .gradient_cache import cached_backward, num_samples
+from .images import encode_images, to_floats
 from .objective import Batch, Objective
-from .visible_tokens import _check_places, _patches, _spatial, _take, encode_kept_places
+from .visible_tokens import encode_kept_places
 
 _DIMMED = 4  # pictures show dropped places this many times darker
 
@@ -158,9 +160,6 @@ class ContrastiveObjective(Objective):
             If the batch is not what it should be.
         """
         pairs = _pairs_of(batch)
-        with torch.no_grad():
-            # as CLIP does after each step: held at the bound, the gradient can still lead away from it
-            self.log_scale.clamp_(max=self._max_log_scale)
         if self.config.chunk_size is None or self.config.chunk_size >= num_samples(pairs):
             return super().backward(pairs, scale)
         loss, metrics = cached_backward(self.embed, self.contrast, pairs, self.config.chunk_size, scale)
@@ -289,10 +288,6 @@ class ContrastiveObjective(Objective):
             frames_THWC = frames_THWC // divisor[..., None]
         return {"clip": frames_THWC.transpose(0, 1).reshape(height, -1, 3)}
 
-    @property
-    def _max_log_scale(self) -> float:
-        return -math.log(self.config.min_temperature)
-
     # under the public methods lie private ones, since sharded modules must not enter one public one from another
     def _embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         return self._embed_video(batch), self._embed_text(batch)
@@ -306,14 +301,14 @@ class ContrastiveObjective(Objective):
     def _tokens(self, batch: Batch) -> Tensor:
         """Of the video encoder: (B, T, K, D)."""
         encoder = self.model.vision_encoder
-        video = _to_floats(batch["video"], encoder)
+        video = to_floats(batch["video"], encoder)
         kept = batch.get("kept")
         if video.ndim == 5 and video.shape[1] == 1:
             return encode_images(encoder, video, kept)
         return encoder(video) if kept is None else encode_kept_places(encoder, video, kept)
 
     def _contrast(self, video_BD: Tensor, text_BD: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        scale = self.log_scale.clamp(max=self._max_log_scale).exp()
+        scale = bounded(self.log_scale, -math.log(self.config.min_temperature)).exp()
         videos_GD, texts_GD = gather_rows(torch.cat([video_BD, text_BD], dim=1)).chunk(2, dim=1)
         b = len(video_BD)
         own_B = torch.arange(b, device=video_BD.device) + b * process_index()
@@ -329,53 +324,6 @@ class ContrastiveObjective(Objective):
                 "text_std": _spread(texts_GD),
             }
         return loss, metrics
-
-
-def encode_images(encoder: VideoEncoder, images_B1HWC: Tensor, kept_BK: Tensor | None = None) -> Tensor:
-    """Encode images as clips of one frame, with the first temporal position (the encoder itself interpolates).
-
-    Parameters
-    ----------
-    encoder : VideoEncoder
-        The model.
-    images_B1HWC : torch.Tensor
-        Floats in [0, 1], shape (B, 1, H, W, 3).
-    kept_BK : torch.Tensor, optional
-        Places that are seen, int64, shape (B, K); all by default.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape (B, 1, K, D).
-
-    Raises
-    ------
-    ValueError
-        If the images or the places are wrong.
-
-    Examples
-    --------
-    >>> from behavior_prism.encoder import preset
-    >>> encode_images(VideoEncoder(preset("tiny").config), torch.rand(2, 1, 96, 96, 3)).shape
-    torch.Size([2, 1, 64, 192])
-    """
-    if images_B1HWC.ndim != 5 or images_B1HWC.shape[1] != 1:
-        raise ValueError(f"images: expected shape (B, 1, H, W, 3), got {tuple(images_B1HWC.shape)}")
-    if kept_BK is None:
-        spatial_B1KD = encoder.forward_spatial(images_B1HWC)
-    else:
-        patches_B1NP, positions_ND = _patches(encoder, images_B1HWC)
-        _check_places("kept", kept_BK, len(patches_B1NP), len(positions_ND))
-        spatial_B1KD = _spatial(encoder, _take(patches_B1NP, kept_BK[:, None]), positions_ND[kept_BK][:, None])
-    b, _, k, d = spatial_B1KD.shape
-    x = spatial_B1KD.reshape(b * k, 1, d) + encoder.temporal_pos_emb[:1]
-    return encoder.temporal_ln(encoder.temporal_encoder(x)).view(b, 1, k, d)
-
-
-def _to_floats(video: Tensor, encoder: VideoEncoder) -> Tensor:
-    if video.dtype != torch.uint8:
-        raise ValueError(f"video: expected uint8 from 0 to 255, got {video.dtype}")
-    return video.to(encoder.patch_projection.weight.dtype) / 255
 
 
 def _unit_length(x_BD: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rows of all processes in one tensor, with gradients that flow back to the process they came from.
+"""What processes that share a batch need of each other: all rows, with gradients that find their way back.
 
 The convention behind it: every process computes a loss of its own, and gradients of parameters are averaged over
 processes, as ``DistributedDataParallel`` and ``fully_shard`` do. If the losses' average is the loss of the whole
@@ -81,6 +81,48 @@ class _Gather(torch.autograd.Function):
         grad_GD = grad_outputs[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(grad_GD)
         return grad_GD.chunk(num_processes())[process_index()]
+
+
+def bounded(x: Tensor, most: float) -> Tensor:
+    """Hold a learned number below a bound: beyond it no gradient leads further up, but one may lead back.
+
+    ``clamp`` alone would leave a number beyond the bound without gradient, for ever.
+
+    Parameters
+    ----------
+    x : torch.Tensor
+        The same in every process.
+    most : float
+        The bound.
+
+    Returns
+    -------
+    torch.Tensor
+        At most ``most``. Which way the gradient leads is decided by the average over processes, for all alike.
+
+    Examples
+    --------
+    >>> x = torch.tensor([3.0], requires_grad=True)
+    >>> (-2 * bounded(x, 1.0)).backward()
+    >>> x.grad
+    tensor([0.])
+    """
+    return _Bounded.apply(x, most)  # pyright: ignore[reportReturnType]
+
+
+class _Bounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, most: float) -> Tensor:
+        ctx.save_for_backward(x >= most)
+        return x.clamp(max=most)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (beyond,) = ctx.saved_tensors
+        total = grad_outputs[0].clone()
+        if num_processes() > 1:
+            dist.all_reduce(total)
+        return grad_outputs[0].masked_fill(beyond & (total < 0), 0.0), None
 
 
 def _check_same_number(x: Tensor) -> None:

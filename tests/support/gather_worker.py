@@ -15,7 +15,7 @@ from contrastive_pairs import objective, pairs
 from safetensors.torch import save_file
 
 from behavior_prism.encoder.pretraining.contrastive import ContrastiveConfig
-from behavior_prism.encoder.pretraining.gather import gather_rows
+from behavior_prism.encoder.pretraining.gather import bounded, gather_rows
 
 CASES = {"whole": None, "chunks": 1, "sharded": None, "sharded_chunks": 1}
 NUM_PAIRS = 4
@@ -65,6 +65,10 @@ def main() -> None:
             result[f"metrics.{name}"] /= world
         if rank == 0:
             save_file(result, folder / f"{case}.safetensors")
+    for name, slopes in {"up": (-3.0, 1.0), "down": (-1.0, 3.0)}.items():
+        x = torch.tensor([2.0], requires_grad=True)
+        (slopes[rank] * bounded(x, 1.0)).backward()
+        (folder / f"{name}_{rank}.txt").write_text(str(float(x.grad)))
     try:
         gather_rows(torch.zeros(2 + rank, 3))
     except ValueError as error:

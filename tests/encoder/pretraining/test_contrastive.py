@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from contrastive_pairs import SIZES, objective, pairs  # tests/support/
 
 from behavior_prism.encoder import VideoTextModel
-from behavior_prism.encoder.pretraining.contrastive import ContrastiveConfig, ContrastiveObjective, encode_images
+from behavior_prism.encoder.pretraining.contrastive import ContrastiveConfig, ContrastiveObjective
+from behavior_prism.encoder.pretraining.images import encode_images
 from behavior_prism.encoder.pretraining.scores import retrieval_scores
 
 pytestmark = pytest.mark.torch
@@ -68,14 +69,19 @@ def test_gradients_reach_every_parameter(auxiliary):
 
 
 def test_temperature_stops_at_its_bound_and_comes_back():
-    stage, batch = objective(ContrastiveConfig(temperature=0.02, min_temperature=0.01)), pairs(4)
-    with torch.no_grad():
-        stage.log_scale += 3  # as an optimiser's step would
-    assert float(stage(batch)[1]["temperature"]) == pytest.approx(0.01)
-    metrics = stage.backward(batch)
-    assert float(metrics["temperature"]) == pytest.approx(0.01)
-    assert float(stage.log_scale.detach()) == pytest.approx(math.log(100))
-    assert float(stage.log_scale.grad) > 0  # random pairs: the loss wants a higher temperature, and says so
+    """Pairs that fit want a temperature of 0, pairs that do not a high one."""
+    stage = objective(ContrastiveConfig(temperature=0.02, min_temperature=0.01))
+    fit, misfit = torch.eye(4, 24), torch.eye(4, 24).flip(0)
+    optimiser = torch.optim.AdamW([stage.log_scale], lr=0.1, weight_decay=0.0)
+    temperatures = []
+    for text in [fit + 0.9] * 100 + [misfit] * 40:
+        optimiser.zero_grad()
+        loss, metrics = stage.contrast(fit, F.normalize(text, dim=1))
+        loss.backward()
+        optimiser.step()
+        temperatures.append(float(metrics["temperature"]))
+    assert min(temperatures) == pytest.approx(0.01) and temperatures[99] == pytest.approx(0.01)
+    assert temperatures[-1] > 0.015  # not lost beyond the bound in the hundred steps before
 
 
 def test_temperature_that_is_not_learned():

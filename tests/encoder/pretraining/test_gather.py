@@ -13,7 +13,7 @@ from contrastive_pairs import objective, pairs  # tests/support/
 from gather_worker import CASES, NUM_PAIRS
 from safetensors.torch import load_file
 
-from behavior_prism.encoder.pretraining.gather import gather_rows, num_processes, process_index
+from behavior_prism.encoder.pretraining.gather import bounded, gather_rows, num_processes, process_index
 
 pytestmark = pytest.mark.torch
 
@@ -24,6 +24,16 @@ def test_alone_it_does_nothing():
     x = torch.rand(3, 2, requires_grad=True)
     assert gather_rows(x) is x
     assert num_processes() == 1 and process_index() == 0
+
+
+@pytest.mark.parametrize(
+    ("x", "slope", "gradient"), [(0.9, -2, -2), (0.9, 2, 2), (1.5, -2, 0), (1.0, -2, 0), (1.5, 2, 2)]
+)
+def test_a_bound_lets_gradients_lead_back_only(x, slope, gradient):
+    number = torch.tensor([x], requires_grad=True)
+    value = bounded(number, 1.0)
+    (slope * value).backward()
+    assert float(value) == pytest.approx(min(x, 1.0)) and float(number.grad) == gradient
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +76,9 @@ def test_unequal_numbers_of_samples_are_refused_everywhere(two_processes):
     for rank in range(2):
         message = (two_processes / f"refused_{rank}.txt").read_text()
         assert message == "batch: expected the same number of samples in every process, got [2, 3]"
+
+
+def test_processes_agree_on_which_way_a_gradient_leads(two_processes):
+    """Slopes -3 and 1 lead up together, so beyond the bound both are dropped; -1 and 3 lead back, so both count."""
+    got = {name: [float((two_processes / f"{name}_{r}.txt").read_text()) for r in range(2)] for name in ("up", "down")}
+    assert got == {"up": [0.0, 0.0], "down": [-1.0, 3.0]}
