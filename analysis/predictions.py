@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,23 @@ def predict(probe: LinearProbe, card: dict[str, Any], features: xr.Dataset) -> x
 def _about(card: dict[str, Any]) -> dict[str, Any]:
     """What predictions must know of their probe: what it was trained on, and which one it was."""
     kept = ("kind", "behaviors", "recordings", "fingerprints", "version")
-    own = hashlib.sha256(json.dumps(card, sort_keys=True, default=str).encode()).hexdigest()
-    return {**{k: card[k] for k in kept if k in card}, "id": own[:12]}
+    return {**{k: card[k] for k in kept if k in card}, "id": probe_id(card)}
+
+
+def probe_id(card: Mapping[str, Any]) -> str:
+    """Tell one probe from another, also of the same name.
+
+    Parameters
+    ----------
+    card : mapping
+        Its card.
+
+    Returns
+    -------
+    str
+        Twelve digits of a hash; predictions hold it in the attribute ``probe``, as ``id``.
+    """
+    return hashlib.sha256(json.dumps(dict(card), sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def trained_on(predictions: xr.Dataset) -> str:

@@ -7,7 +7,7 @@ Nothing heavy is imported until a command needs it, so that ``--help`` is instan
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -112,56 +112,85 @@ def simulate(
             say(str(paths["video"]))
 
 
+Like = Annotated[Path | None, typer.Option(help="Of a study with several kinds of features: those made as this one.")]
+
+
 @app.command()
 def train(
-    features: Annotated[list[Path], typer.Argument(help="Feature stores (.features.zarr).")],
-    labels: Annotated[list[Path], typer.Option(help="Label file of any tool (`labels formats`); repeat.")],
-    out: Annotated[Path, typer.Option(help="Folder of the probe.")],
+    features: Annotated[list[Path], typer.Argument(help="Feature stores (.features.zarr), or a study.")],
+    labels: Annotated[
+        list[Path] | None, typer.Option(help="Label file of any tool (`labels formats`); repeat. A study has its own.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the probe; in a study, its name.")] = None,
     behavior: Annotated[list[str] | None, typer.Option(help="A behaviour under study; repeat. All by default.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="A labelled behaviour to leave out; repeat.")] = None,
     context: Annotated[int, typer.Option(help="Sampled frames to each side that count.", min=0)] = 4,
+    like: Like = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Fit a linear probe and score it on recordings held out of the fit.
+    """Fit a linear probe and score it on recordings held out of the fit; in a study, on animals held out.
 
     Example: `behavior-prism train features/*.zarr --labels a.bouts.csv --labels b.bouts.csv --out probe`
     """
+    from behavior_prism.study_work import study_among, train_on_study
     from behavior_prism.workflow import train_probe
 
-    card, scores, notes = train_probe(
-        features, labels, out, behaviors=behavior, ignore=ignore or (), context=context, overwrite=overwrite
-    )
+    study = study_among(features)
+    given: dict[str, Any] = {"ignore": ignore or (), "context": context, "overwrite": overwrite}
+    if behavior:
+        given["behaviors"] = behavior
+    if study is not None:
+        place, card, scores, notes = train_on_study(
+            study, "probe" if out is None else str(out), like=like, labels=labels or (), **given
+        )
+    else:
+        place = _needed("--out", out, "the folder of the probe")
+        card, scores, notes = train_probe(features, _needed("--labels", labels, "label files"), place, **given)
     for note in notes:
         notice(note)
     if scores is not None:
-        print_table(scores, f"Held out by recording ({len(card['recordings'])} recordings, {card['frames']} frames)")
-    say(str(out))
+        held = "recording" if study is None else "group of recordings"
+        print_table(scores, f"Held out by {held} ({len(card['recordings'])} recordings, {card['frames']} frames)")
+    say(str(place))
+
+
+def _needed(option: str, value: Any, what: str) -> Any:
+    if not value:
+        raise ValueError(f"{option}: expected {what}, got none (only a study has its own)")
+    return value
 
 
 @app.command()
 def predict(
-    probe: Annotated[Path, typer.Argument(help="Folder of a probe.")],
-    features: Annotated[list[Path], typer.Argument(help="Feature stores (.features.zarr).")],
-    out: Annotated[Path, typer.Option(help="Folder for predictions and bouts.")],
+    probe: Annotated[Path, typer.Argument(help="Folder of a probe, or the name of one of the study.")],
+    features: Annotated[list[Path], typer.Argument(help="Feature stores (.features.zarr), or a study.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for predictions and bouts; a study has its own.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Score every frame of recordings and write their bouts.
+    """Score every frame of recordings and write their bouts; in a study, of those that are missing.
 
     Example: `behavior-prism predict probe features/new.features.zarr --out predictions`
     """
+    from behavior_prism.study_work import predict_study, study_among
     from behavior_prism.workflow import predict_files
 
-    finish(predict_files(probe, features, out, overwrite=overwrite))
+    study = study_among(features)
+    if study is not None:
+        finish(predict_study(study, probe.name, overwrite=overwrite))
+    else:
+        place = _needed("--out", out, "a folder for predictions")
+        finish(predict_files(probe, features, place, overwrite=overwrite))
 
 
 @app.command()
 def report(
-    predictions: Annotated[list[Path], typer.Argument(help="Prediction stores (.predictions.zarr).")],
-    out: Annotated[Path, typer.Option(help="The .html file to make.")],
+    predictions: Annotated[list[Path], typer.Argument(help="Prediction stores (.predictions.zarr), or a study.")],
+    out: Annotated[Path | None, typer.Option(help="The .html file to make; a study has its own place.")] = None,
     labels: Annotated[list[Path] | None, typer.Option(help="Label file to judge by; repeat.")] = None,
     features: Annotated[list[Path] | None, typer.Option(help="Feature store to map; repeat for several.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="A labelled behaviour to leave out; repeat.")] = None,
-    title: Annotated[str, typer.Option(help="Heading.")] = "Behaviour report",
+    probe: Annotated[str, typer.Option(help="Of a study: whose predictions.")] = "",
+    title: Annotated[str | None, typer.Option(help="Heading.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write one HTML page: scores against human labels, ethograms, time budget, maps.
@@ -169,16 +198,18 @@ def report(
     Example: `behavior-prism report predictions/*.zarr --labels truth.bouts.csv --out report.html`
     """
     from behavior_prism.reporting import report_files
+    from behavior_prism.study_work import report_of_study, study_among
 
-    path, scores, notes = report_files(
-        predictions,
-        out,
-        labels=labels or (),
-        features=features or (),
-        ignore=ignore or (),
-        title=title,
-        overwrite=overwrite,
-    )
+    study = study_among(predictions)
+    given: dict[str, Any] = {"labels": labels or (), "features": features or (), "ignore": ignore or ()}
+    if title is not None:
+        given["title"] = title
+    if study is not None:
+        path, scores, notes = report_of_study(study, probe, out, overwrite=overwrite, **given)
+    else:
+        path, scores, notes = report_files(
+            predictions, _needed("--out", out, "an .html file"), overwrite=overwrite, **given
+        )
     for note in notes:
         notice(note)
     if scores is not None:

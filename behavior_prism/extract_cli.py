@@ -144,6 +144,7 @@ def extract(
     """
     from .extraction_run import parse_part
     from .slurm_script import SlurmOptions
+    from .study_work import study_among
 
     options = SlurmOptions(
         jobs=slurm_jobs,
@@ -165,7 +166,7 @@ def extract(
         {"--region": region, "--arena": arena},
         {"--crop": crop, "--crop-pixels": crop_pixels},
     )
-    study = _study_in(videos)
+    study = study_among(videos)
     cells = _encoder_cells(study, encoder, weights, int8)
     encoder_source = _source(cells, dtype, compile_, device)
     given = {
@@ -306,15 +307,6 @@ def _pair(option: str, text: str | None) -> tuple[str, str] | None:
     if len(names) != 2 or not all(names):
         raise ValueError(f"{option}: expected two key points such as tail_base,nose, got {text!r}")
     return names[0], names[1]
-
-
-def _study_in(videos: Sequence[Path]) -> Study | None:
-    from .study import SETTINGS, Study
-
-    studies = [v for v in videos if v.name == SETTINGS or (v / SETTINGS).is_file()]
-    if studies and len(videos) > 1:
-        raise ValueError(f"{studies[0]}: expected one study and nothing else, got {len(videos)} paths")
-    return Study.open(studies[0]) if studies else None
 
 
 def _encoder_cells(study: Study | None, encoder: str | None, weights: str | None, int8: bool) -> dict[str, Any]:

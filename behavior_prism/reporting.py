@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
     from behavior_prism.analysis import Section
+    from behavior_prism.datasets import Annotations
 
 
 def report_files(
     predictions: Sequence[str | Path],
     out: str | Path,
     *,
-    labels: Sequence[str | Path] = (),
+    labels: Sequence[str | Path | Annotations] = (),
     features: Sequence[str | Path] = (),
     ignore: Sequence[str] = (),
     title: str = "Behaviour report",
@@ -38,8 +39,8 @@ def report_files(
         Prediction stores made by one probe.
     out : str or pathlib.Path
         The ``.html`` file to make.
-    labels : sequence of str or pathlib.Path
-        Bout tables to judge the predictions by; recordings that none of them speaks of are shown without scores.
+    labels : sequence of str, pathlib.Path or Annotations
+        Label files to judge the predictions by; recordings that none of them speaks of are shown without scores.
     features : sequence of str or pathlib.Path
         Feature stores to map with PCA and UMAP, of these or further recordings; coloured by label where ``labels``
         speak of them, by prediction elsewhere.
@@ -122,7 +123,10 @@ def _open_predictions(paths: Sequence[str | Path]) -> list[xr.Dataset]:
 
 
 def _truth(
-    stores: Sequence[xr.Dataset], labels: Sequence[str | Path], behaviors: Sequence[str], ignore: Sequence[str]
+    stores: Sequence[xr.Dataset],
+    labels: Sequence[str | Path | Annotations],
+    behaviors: Sequence[str],
+    ignore: Sequence[str],
 ) -> tuple[list[xr.DataArray | None], list[str]]:
     """Dense human labels of every store, None where there are none."""
     from behavior_prism import analysis
@@ -229,7 +233,10 @@ def _joint_names(present: np.ndarray, behaviors: Sequence[str]) -> np.ndarray:
 
 
 def embedding_sections(
-    features: Sequence[xr.Dataset], labels: Sequence[str | Path], behaviors: Sequence[str], ignore: Sequence[str] = ()
+    features: Sequence[xr.Dataset],
+    labels: Sequence[str | Path | Annotations],
+    behaviors: Sequence[str],
+    ignore: Sequence[str] = (),
 ) -> list[Section]:
     """PCA and UMAP of features, coloured by label and by recording.
 

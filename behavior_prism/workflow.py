@@ -7,7 +7,7 @@ after a bad item and tells of it at the end; a single bad item raises.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -141,7 +141,7 @@ def extract_files(
 
 
 def load_labels(
-    files: Sequence[str | Path],
+    files: Sequence[str | Path | Annotations],
     stores: Sequence[xr.Dataset],
     *,
     behaviors: Sequence[str] | None = None,
@@ -151,8 +151,8 @@ def load_labels(
 
     Parameters
     ----------
-    files : sequence of str or pathlib.Path
-        Label files of any tool; one may hold several recordings.
+    files : sequence of str, pathlib.Path or Annotations
+        Label files of any tool, or what was read from one; each may hold several recordings.
     stores : sequence of xarray.Dataset
         With ``attrs["recording"]`` and ``edge_time``.
     behaviors : sequence of str, optional
@@ -186,7 +186,7 @@ def load_labels(
 
 
 def find_labels(
-    files: Sequence[str | Path],
+    files: Sequence[str | Path | Annotations],
     stores: Sequence[xr.Dataset],
     *,
     behaviors: Sequence[str] | None = None,
@@ -209,11 +209,13 @@ def find_labels(
     return _merge_labels(_read_labels(files, stores), stores, behaviors, ignore)
 
 
-def _read_labels(files: Sequence[str | Path], stores: Sequence[xr.Dataset]) -> list[Annotations]:
-    from behavior_prism.datasets import load_annotations
+def _read_labels(files: Sequence[str | Path | Annotations], stores: Sequence[xr.Dataset]) -> list[Annotations]:
+    from behavior_prism.datasets import Annotations, load_annotations
 
     edges = {str(s.attrs["recording"]): s["edge_time"].values for s in stores}
-    return [load_annotations(file, recording=edges) for file in files]
+    return [
+        one.bind(edges) if isinstance(one, Annotations) else load_annotations(one, recording=edges) for one in files
+    ]
 
 
 def _told_on_reading(tables: Sequence[Annotations]) -> list[str]:
@@ -320,12 +322,13 @@ def _note_on_missed(store: xr.Dataset, annotations: Annotations) -> list[str]:
 
 def train_probe(
     features: Sequence[str | Path],
-    labels: Sequence[str | Path],
+    labels: Sequence[str | Path | Annotations],
     out: str | Path,
     *,
     behaviors: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
     context: int = 4,
+    groups: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> tuple[dict[str, Any], pd.DataFrame | None, list[str]]:
     """Train a linear probe on feature stores and their labels.
@@ -334,14 +337,16 @@ def train_probe(
     ----------
     features : sequence of str or pathlib.Path
         Feature stores of several recordings, made with the same settings.
-    labels : sequence of str or pathlib.Path
-        Bout tables.
+    labels : sequence of str, pathlib.Path or Annotations
+        As in :func:`load_labels`.
     out : str or pathlib.Path
         Folder of the probe to make.
     behaviors, ignore
         As in :func:`load_labels`.
     context : int
         As in ``design_matrix``.
+    groups : mapping of str to str, optional
+        From recording to the group with which it is held out: recordings of one animal, say. By default each by itself.
     overwrite : bool
         Replace an existing probe.
 
@@ -384,9 +389,13 @@ def train_probe(
     probe = analysis.LinearProbe()
     scores = None
     recordings = sorted(set(data.recording))
-    if len(recordings) > 1:
-        held_out = analysis.cross_validate_by_recording(probe, data)
-        scores = analysis.evaluate_predictions(data.label, held_out, data.behaviors, recording=data.recording)
+    grouped = replace(data, recording=np.array([(groups or {}).get(r, r) for r in data.recording.tolist()]))
+    held_together = sorted(set(grouped.recording))
+    if len(held_together) > 1:
+        held_out = analysis.cross_validate_by_recording(probe, grouped)
+        scores = analysis.evaluate_predictions(data.label, held_out, data.behaviors, recording=grouped.recording)
+    elif len(recordings) > 1:
+        notes.append("all recordings share animals or a session: nothing could be held out, so there is no score")
     else:
         notes.append("a single recording: nothing could be held out, so there is no score of this probe")
     probe.fit(data.rows, data.label)
@@ -401,6 +410,7 @@ def train_probe(
         "encoder_trained": bool(stores[0].attrs["encoder_trained"]),
         "context": context,
         "recordings": recordings,
+        "groups": len(held_together),
         "fingerprints": {str(s.attrs["recording"]): analysis.video_fingerprint(s) for s in stores},
         "frames": len(data.rows),
         "held_out": None if scores is None else json.loads(scores.to_json(orient="index")),
@@ -468,7 +478,6 @@ def predict_files(
         Its paths are the prediction stores.
     """
     from behavior_prism import analysis
-    from behavior_prism.datasets import save_annotations
 
     model, card = analysis.load_probe(probe)
     out = Path(out)
@@ -476,21 +485,48 @@ def predict_files(
     notes: list[str] = []
 
     def work(path: str | Path) -> Path:
-        store = analysis.open_features(path)
-        target = out / f"{store.attrs['recording']}{PREDICTIONS_ENDING}"
-        bouts = out / f"{store.attrs['recording']}{BOUTS_ENDING}"
-        analysis.check_predictions_place(target, overwrite=overwrite)
-        refuse_existing(bouts, overwrite)
-        predictions = analysis.predict(model, card, store)
-        with atomic_write(bouts, overwrite=overwrite) as fresh:  # its old one goes only when the store is in place
-            save_annotations(analysis.predictions_to_annotations(predictions), fresh, "bouts")
-            analysis.save_predictions(predictions, target, overwrite=overwrite)
-        notes.extend(encoder_notices([store]))
+        name = str(analysis.read_attrs(path, "features")["recording"])
+        target = out / f"{name}{PREDICTIONS_ENDING}"
+        notes.extend(predict_store(model, card, path, target, out / f"{name}{BOUTS_ENDING}", overwrite=overwrite))
         return target
 
     result = run_batch(list(features), work)
     result.notes = list(dict.fromkeys(notes))
     return result
+
+
+def predict_store(
+    model: Any, card: dict[str, Any], features: str | Path, target: Path, bouts: Path, *, overwrite: bool = False
+) -> list[str]:
+    """Predict one recording and write its predictions and their bouts.
+
+    Parameters
+    ----------
+    model, card
+        From ``load_probe``.
+    features : str or pathlib.Path
+        A feature store.
+    target, bouts : pathlib.Path
+        The prediction store and the bout table to make.
+    overwrite : bool
+        Replace them.
+
+    Returns
+    -------
+    list of str
+        What the user must know about the features.
+    """
+    from behavior_prism import analysis
+    from behavior_prism.datasets import save_annotations
+
+    store = analysis.open_features(features)
+    analysis.check_predictions_place(target, overwrite=overwrite)
+    refuse_existing(bouts, overwrite)
+    predictions = analysis.predict(model, card, store)
+    with atomic_write(bouts, overwrite=overwrite) as fresh:  # its old one goes only when the store is in place
+        save_annotations(analysis.predictions_to_annotations(predictions), fresh, "bouts")
+        analysis.save_predictions(predictions, target, overwrite=overwrite)
+    return encoder_notices([store])
 
 
 def _names_of_stores(paths: Iterable[str | Path]) -> Iterator[tuple[str | Path, str]]:
