@@ -11,11 +11,10 @@ import torch
 
 from behavior_prism.encoder import VideoEncoder, load_model, save_encoder
 from behavior_prism.encoder.int8 import quantize_layers
-from behavior_prism.encoder.pretraining.adapt import (
+from behavior_prism.encoder.pretraining.adapt import adaptation_objective, layerwise_scales
+from behavior_prism.encoder.pretraining.adapters import (
     LowRankLinear,
-    adaptation_objective,
     add_low_rank_adapters,
-    layerwise_scales,
     merge_adapter_state,
     merge_adapters,
 )

@@ -11,7 +11,8 @@ import torch
 from sklearn.metrics import log_loss
 
 from behavior_prism.encoder import VideoClassifier, VideoEncoder
-from behavior_prism.encoder.pretraining.adapt import add_low_rank_adapters, layerwise_scales, merge_adapters
+from behavior_prism.encoder.pretraining.adapt import layerwise_scales
+from behavior_prism.encoder.pretraining.adapters import add_low_rank_adapters, merge_adapters
 from behavior_prism.encoder.pretraining.finetune import (
     FinetuneConfig,
     FinetuneObjective,

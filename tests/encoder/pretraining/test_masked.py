@@ -250,6 +250,18 @@ def test_scaled_gradients_add_up(small):
         torch.testing.assert_close(a, b.grad, rtol=1e-4, atol=1e-6)
 
 
+def test_half_precision_stays_near(small):
+    objective, batch = MaskedObjective(small, MaskedConfig(decoder=DECODER)), make_batch()
+    expected = objective(batch)[0].item()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = objective(batch)[0]
+    loss.backward()
+    assert loss.dtype == torch.float32 and loss.item() == pytest.approx(expected, abs=0.03)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in objective.student.parameters())
+    cast = objective.to(torch.bfloat16)(batch)[0]
+    assert cast.item() == pytest.approx(expected, abs=0.03)
+
+
 def test_weight_decay_is_for_what_is_learned_and_for_matrices(small):
     objective = MaskedObjective(small, MaskedConfig(decoder=DECODER))
     without, named = objective.no_weight_decay(), dict(objective.named_parameters())
