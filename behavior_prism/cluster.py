@@ -344,5 +344,4 @@ def slurm_cluster(options: SlurmOptions) -> Any:
         python=options.python,
         job_extra_directives=options.directives(),
         job_script_prologue=[*options.setup, f"export OMP_NUM_THREADS={options.cpus}"],
-        worker_extra_args=["--lifetime-stagger", "2m"],
     )

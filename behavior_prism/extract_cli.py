@@ -192,7 +192,10 @@ def extract(
         _set_threads(threads)
     # a plan needs the sizes only: no weights are fetched for it
     known = not (dry_run and cells["weights"] == "auto" and _must_be_fetched(cells["name"]))
-    loaded = (encoder_source if known else replace(encoder_source, weights="random")).load()
+    here = encoder_source if known else replace(encoder_source, weights="random")
+    if cluster is not None and not dry_run:
+        here = replace(here, device="cpu")  # the GPUs are the workers'
+    loaded = here.load()
     if loaded.notice and known:
         notice(loaded.notice)
     settings = _settings(loaded, study, given)
