@@ -7,6 +7,9 @@
 Forward and backward of the student alone, on all tokens and on visible ones. ``possible`` is the ratio of the products'
 arithmetic, attention with its squares included; ``tokens`` is the ratio of tokens alone. Runs with and without masks
 take turns, so that a busy machine slows both alike; the median of the ratios is printed.
+
+On one core of a busy machine: tiny, 4 clips, blocks 0.60 of the time (0.585 possible), tubes 0.37 (0.337); base with a
+quarter of its layers, 1 clip of 8 frames, blocks 0.55 (0.589; what is smaller stays in the cache), tubes 0.37 (0.343).
 """
 
 from __future__ import annotations
@@ -71,7 +74,8 @@ def measure(name: str, config: VideoEncoderConfig, shape: tuple[int, int, int], 
         tokens = encode_visible(model, video, batch["run_start"], run, batch["masked_places"]).tokens
         tokens.float().square().mean().backward()
 
-    whole(), visible()  # what is set up at the first run does not count
+    for first in (whole, visible):  # what is set up at the first run does not count
+        first()
     pairs = [(seconds(whole, args.device), seconds(visible, args.device)) for _ in range(args.repeats)]
     ratio = statistics.median(b / a for a, b in pairs)
     possible = arithmetic(config, t, n, run, masked) / arithmetic(config, t, n, 0, 0)
