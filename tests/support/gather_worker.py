@@ -6,31 +6,43 @@ process writes ``CASE.safetensors`` there with the gradients averaged over proce
 
 from __future__ import annotations
 
+import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from contrastive_pairs import objective, pairs
 from safetensors.torch import save_file
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
 from behavior_prism.encoder.pretraining.contrastive import ContrastiveConfig
+from behavior_prism.encoder.pretraining.evaluation import CollapseEvaluator, RetrievalEvaluator
 from behavior_prism.encoder.pretraining.gather import bounded, gather_rows
+from behavior_prism.encoder.pretraining.parallel import Layout, gathered, parallelize
+from behavior_prism.encoder.pretraining.schedules import ScheduleConfig
+from behavior_prism.encoder.pretraining.trainer_config import TrainerConfig
 
-CASES = {"whole": None, "chunks": 1, "sharded": None, "sharded_chunks": 1}
+CASES = {"whole": None, "chunks": 1, "sharded": None, "sharded_chunks": 1, "sharded_by_trainer": 1}
 NUM_PAIRS = 4
 
 
 def shard(stage, mesh):
-    """As a trainer does it: layers, then the rest; parameters come back for what runs outside of `forward` too."""
-    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
-
+    """With torch alone: layers, then the rest; parameters come back for what runs outside of `forward` too."""
     for tower in (stage.model.vision_encoder.spatial_encoder, stage.model.text_encoder.unimodal_transformer):
         for layer in tower.layers:
             fully_shard(layer, mesh=mesh)
     fully_shard(stage, mesh=mesh)
     for name in stage.forward_methods:
         register_fsdp_forward_method(stage, name)
+
+
+def evaluate(stage):
+    """On all processes, as the trainer does it."""
+    batches = [pairs(6, seed=8)]
+    with gathered(stage):
+        return RetrievalEvaluator(batches, batches)(stage, 0) | CollapseEvaluator(batches)(stage, 0)
 
 
 def gradients(stage, sharded):
@@ -55,9 +67,14 @@ def main() -> None:
     mesh = dist.device_mesh.init_device_mesh("cpu", (world,))
     for case, chunk_size in CASES.items():
         stage = objective(ContrastiveConfig(chunk_size=chunk_size))
-        if case.startswith("sharded"):
+        if case == "sharded_by_trainer":
+            config = TrainerConfig(steps=1, schedule=ScheduleConfig(peak=1e-3, warmup=0))
+            parallelize(stage, config, Layout(rank, world, torch.device("cpu")))
+            (folder / f"scores_{rank}.json").write_text(json.dumps(evaluate(stage)))
+        elif case.startswith("sharded"):
             shard(stage, mesh)
-        metrics = stage.backward(mine)
+        with gathered(stage) if case == "sharded_by_trainer" else nullcontext():
+            metrics = stage.backward(mine)
         result = gradients(stage, case.startswith("sharded"))
         for name, value in metrics.items():
             result[f"metrics.{name}"] = value.detach().clone()

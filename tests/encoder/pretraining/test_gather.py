@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from contrastive_pairs import objective, pairs  # tests/support/
-from gather_worker import CASES, NUM_PAIRS
+from gather_worker import CASES, NUM_PAIRS, evaluate
 from safetensors.torch import load_file
 
 from behavior_prism.encoder.pretraining.gather import bounded, gather_rows, num_processes, process_index
@@ -52,7 +53,7 @@ def two_processes(tmp_path_factory):
         for rank in range(2)
     ]
     try:
-        outputs = [worker.communicate(timeout=120)[0] for worker in workers]
+        outputs = [worker.communicate(timeout=300)[0] for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
@@ -60,6 +61,7 @@ def two_processes(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_equal_one(two_processes, case):
     stage = objective()
@@ -72,13 +74,22 @@ def test_two_processes_equal_one(two_processes, case):
     assert float(got["log_scale"].abs()) > 1e-3
 
 
+@pytest.mark.slow
 def test_unequal_numbers_of_samples_are_refused_everywhere(two_processes):
     for rank in range(2):
         message = (two_processes / f"refused_{rank}.txt").read_text()
         assert message == "batch: expected the same number of samples in every process, got [2, 3]"
 
 
+@pytest.mark.slow
 def test_processes_agree_on_which_way_a_gradient_leads(two_processes):
     """Slopes -3 and 1 lead up together, so beyond the bound both are dropped; -1 and 3 lead back, so both count."""
     got = {name: [float((two_processes / f"{name}_{r}.txt").read_text()) for r in range(2)] for name in ("up", "down")}
     assert got == {"up": [0.0, 0.0], "down": [-1.0, 3.0]}
+
+
+@pytest.mark.slow
+def test_evaluators_see_a_model_that_is_split(two_processes):
+    expected = evaluate(objective())
+    for rank in range(2):
+        assert json.loads((two_processes / f"scores_{rank}.json").read_text()) == pytest.approx(expected, abs=1e-6)
