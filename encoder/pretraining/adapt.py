@@ -89,7 +89,7 @@ def adaptation_objective(
     weights: VideoEncoder | VideoTextModel,
     config: MaskedConfig | None = None,
     *,
-    rank: int = 0,
+    rank: int | None = None,
     alpha: float = 16.0,
     targets: tuple[Target, ...] = ("attention",),
     seed: int = 0,
@@ -103,8 +103,8 @@ def adaptation_objective(
         of its tokens stands for the clip (see :class:`.masked.Teacher`).
     config : MaskedConfig, optional
         Choices of stage 2.
-    rank : int
-        Learn adapters of this rank and leave the encoder's own matrices; 0 for the whole encoder.
+    rank : int, optional
+        Learn adapters of this rank and leave the encoder's own matrices; the whole encoder by default.
     alpha, targets
         As in :func:`.adapters.add_low_rank_adapters`.
     seed : int
@@ -129,6 +129,6 @@ def adaptation_objective(
     >>> adapted = merge_adapters(objective.learned_model())
     """
     objective = MaskedObjective(weights, config, seed=seed)
-    if rank:
+    if rank is not None:
         add_low_rank_adapters(objective.student, rank, alpha, targets=targets, seed=seed)
     return objective
