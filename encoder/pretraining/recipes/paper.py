@@ -100,7 +100,7 @@ def base_contrastive() -> Recipe:
     Cost: 8.2e8 clips of 0.8 TFLOP, about 600 H100-hours.
 
     ``torchrun --nproc-per-node 8 -m behavior_prism pretrain contrastive --recipe base_contrastive --corpus SHARDS ...
-    --start IMAGE_WEIGHTS --out run``
+    --init IMAGE_WEIGHTS --out run``
 
     Returns
     -------
@@ -162,7 +162,7 @@ def giant_contrastive() -> Recipe:
     over the processes.
 
     ``torchrun --nproc-per-node 8 -m behavior_prism pretrain contrastive --recipe giant_contrastive --corpus SHARDS ...
-    --start IMAGE_WEIGHTS --out run``
+    --init IMAGE_WEIGHTS --out run``
 
     Returns
     -------

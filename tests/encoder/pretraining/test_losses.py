@@ -1,10 +1,13 @@
 """Golden losses: real stages with the smoke recipes give the losses that are stored beside this file.
 
-Where a change is meant to change them: ``python tests/encoder/pretraining/test_losses.py`` writes them anew.
+Two processes give them too, parameters split, gradients of stage 1 by chunks. Where a change is meant to change them:
+``python tests/encoder/pretraining/test_losses.py`` writes them anew.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -30,16 +33,18 @@ NAMES = ("smoke", "smoke_masked", "smoke_text")
 
 
 class Bars:
-    """Bars that move to one side, and three words that say how: batch i is drawn from seed i."""
+    """Bars that move to one side, and words that say how; batch i is drawn from seed i, a process has some rows."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, rank: int = 0, world: int = 1) -> None:
         self.recipe, self.given = recipe, 0
+        self.rows = slice(rank * recipe.data.batch // world, (rank + 1) * recipe.data.batch // world)
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         while True:
             batch = self._draw(np.random.default_rng([5, self.given]))
             self.given += 1
-            yield {name: torch.from_numpy(np.asarray(value)) for name, value in batch.items()}
+            whole = {name: torch.from_numpy(np.asarray(value)) for name, value in batch.items()}
+            yield {name: value[self.rows] if value.ndim else value for name, value in whole.items()}
 
     def _draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         data, grid = self.recipe.data, (4, 4)
@@ -68,14 +73,19 @@ class Bars:
         self.given = state["given"]
 
 
-def losses_of(name: str, folder: Path) -> list[float]:
+def losses_of(name: str, folder: Path, *, chunk: int | None = None, world: int = 1, rank: int = 0) -> list[float]:
     recipe = find_recipe(name)
+    if chunk is not None:
+        recipe = replace(recipe, objective={"chunk_size": chunk})
     model = (VideoTextModel if recipe.stage != "masked" else VideoEncoder)(recipe.sizes().config)
     make = {"contrastive": ContrastiveObjective, "masked": MaskedObjective, "text": TextTuningObjective}[recipe.stage]
     config = replace(recipe.trainer, asynchronous=False)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    trainer = Trainer(config, make(model, objective_config(recipe)), Bars(recipe), folder=folder, device="cpu")
+    source = Bars(recipe, rank, world)
+    trainer = Trainer(config, make(model, objective_config(recipe)), source, folder=folder, device="cpu")
     trainer.run()
+    if world > 1:
+        return []
     for key, value in trainer.objective.state_dict().items():  # what is frozen has not moved
         if key.startswith(trainer.objective.frozen or "\0"):
             theirs = key.removeprefix("model.").removeprefix("teacher.encoder.")
@@ -94,7 +104,30 @@ def test_losses_are_those_that_are_stored(name, tmp_path):
     assert any(picture.startswith("step_00000012") for picture in pictures)
 
 
-if __name__ == "__main__":
+@pytest.mark.slow
+def test_two_processes_give_them_too(tmp_path):
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, "-P", *torchrun, __file__, "--split", str(tmp_path)]
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name in NAMES:
+        found = [line["loss"] for line in read_metrics(tmp_path / name) if "loss" in line]
+        assert found == pytest.approx([float(line) for line in (LOSSES / f"{name}.txt").read_text().split()], rel=1e-3)
+
+
+def _split(folder: Path) -> None:
+    torch.set_num_threads(1)
+    for name in NAMES:
+        chunk = None if name == "smoke_masked" else 3  # 4 pairs of a process: chunks of 3 and 1
+        losses_of(name, folder / name, chunk=chunk, world=2, rank=int(os.environ["RANK"]))
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__" and sys.argv[1:2] == ["--split"]:
+    _split(Path(sys.argv[2]))
+elif __name__ == "__main__":
     for each in sys.argv[1:] or NAMES:
         with tempfile.TemporaryDirectory() as place:
             lines = [f"{loss:.6f}\n" for loss in losses_of(each, Path(place))]
