@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .console import list_failures, notice, out_console, progress_bars, say
+from .console import err_console, list_failures, notice, out_console, progress_bars, say
 
 app = typer.Typer(no_args_is_help=True, help="Pretraining: VideoPrism's stages, adaptation, and shards of clips.")
 
@@ -85,6 +87,195 @@ def _print_rows(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]
     out_console.print(view)
 
 
+Corpora = Annotated[
+    list[str],
+    typer.Option("--corpus", help="PLACE or PLACE=WEIGHT; repeat. A study, videos, shards, or simulator."),
+]
+Out = Annotated[Path, typer.Option(help="Folder of the run; a run that is there goes on.")]
+Steps = Annotated[int | None, typer.Option(help="In place of the recipe's.", min=1)]
+BatchSize = Annotated[int | None, typer.Option("--batch", help="Clips of a step, over all processes.", min=1)]
+Chunk = Annotated[int | None, typer.Option(help="Clips computed at once, where memory is short.", min=1)]
+Seed = Annotated[int | None, typer.Option(help="Everything drawn follows from it.", min=0)]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda ...; a GPU by default where there is one.")]
+Workers = Annotated[int | None, typer.Option(help="Processes that make batches.", min=0)]
+Evaluate = Annotated[str | None, typer.Option(help="A corpus to judge by.")]
+TokenizerFile = Annotated[
+    Path | None, typer.Option(help="A SentencePiece model; by default the one beside the weights.")
+]
+
+
+@app.command()
+def contrastive(
+    corpus: Corpora,
+    out: Out,
+    recipe: Annotated[str, typer.Option(help="tiny, base, giant, smoke, or a recipe's full name.")] = "tiny",
+    init: Annotated[Path | None, typer.Option(help="Weights to start from: an encoder or a video-text model.")] = None,
+    tokenizer: TokenizerFile = None,
+    steps: Steps = None,
+    batch: BatchSize = None,
+    chunk: Chunk = None,
+    seed: Seed = None,
+    evaluate: Evaluate = None,
+    workers: Workers = None,
+    device: Device = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Stage 1: clips and their captions close to each other, all else apart.
+
+    Example: `behavior-prism pretrain contrastive --recipe smoke --corpus simulator --out run`
+    """
+    _run("contrastive", recipe, out, dry_run, **_given(locals()))
+
+
+@app.command()
+def masked(
+    corpus: Corpora,
+    out: Out,
+    teacher: Annotated[Path | None, typer.Option(help="Weights of stage 1.")] = None,
+    recipe: Annotated[str, typer.Option(help="tiny, base, giant, smoke, or a recipe's full name.")] = "tiny",
+    steps: Steps = None,
+    batch: BatchSize = None,
+    chunk: Chunk = None,
+    seed: Seed = None,
+    evaluate: Evaluate = None,
+    workers: Workers = None,
+    device: Device = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Stage 2: masked video modelling with a frozen teacher of stage 1.
+
+    Example: `behavior-prism pretrain masked --corpus simulator --teacher run1/weights.safetensors --out run2`
+    """
+    _run("masked", recipe, out, dry_run, **_given(locals()))
+
+
+@app.command()
+def text(
+    corpus: Corpora,
+    out: Out,
+    stage_1: Annotated[Path | None, typer.Option("--stage-1", help="Weights of stage 1.")] = None,
+    encoder: Annotated[Path | None, typer.Option(help="Weights of stage 2; stage 1's encoder by default.")] = None,
+    recipe: Annotated[str, typer.Option(help="tiny, base, giant, smoke, or a recipe's full name.")] = "tiny",
+    tokenizer: TokenizerFile = None,
+    steps: Steps = None,
+    batch: BatchSize = None,
+    chunk: Chunk = None,
+    seed: Seed = None,
+    evaluate: Evaluate = None,
+    workers: Workers = None,
+    device: Device = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Text tuning: texts brought to the encoder of stage 2, which stays as it is.
+
+    Example: `behavior-prism pretrain text --corpus simulator --stage-1 a.safetensors --encoder b.safetensors --out c`
+    """
+    _run("text", recipe, out, dry_run, **_given(locals()))
+
+
+@app.command()
+def adapt(
+    corpus: Corpora,
+    out: Out,
+    weights: Annotated[Path | None, typer.Option(help="Weights to adapt.")] = None,
+    recipe: Annotated[str, typer.Option(help="lab_adapt.")] = "lab_adapt",
+    steps: Steps = None,
+    batch: BatchSize = None,
+    chunk: Chunk = None,
+    seed: Seed = None,
+    evaluate: Evaluate = None,
+    workers: Workers = None,
+    device: Device = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Adapt an encoder to your own recordings, without labels.
+
+    Example: `behavior-prism pretrain adapt --corpus cages --weights base.safetensors --out adapted`
+    """
+    _run("adapt", recipe, out, dry_run, **_given(locals()))
+
+
+@app.command()
+def finetune(
+    corpus: Corpora,
+    out: Out,
+    labels: Annotated[list[Path] | None, typer.Option(help="Label file of any tool; repeat.")] = None,
+    held_out: Annotated[str, typer.Option(help="Recordings to judge by, between commas; a quarter by default.")] = "",
+    weights: Annotated[Path | None, typer.Option(help="Weights to fine-tune.")] = None,
+    recipe: Annotated[str, typer.Option(help="lab_finetune.")] = "lab_finetune",
+    steps: Steps = None,
+    batch: BatchSize = None,
+    chunk: Chunk = None,
+    seed: Seed = None,
+    workers: Workers = None,
+    device: Device = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Fine-tune an encoder and a head on labelled recordings; the score is of recordings that it has not seen.
+
+    Example: `behavior-prism pretrain finetune --corpus cages --labels a.csv --weights base.safetensors --out tuned`
+    """
+    given = _given(locals())
+    given |= {"labels": tuple(labels or ()), "held_out": tuple(n.strip() for n in held_out.split(",") if n.strip())}
+    _run("finetune", recipe, out, dry_run, **given)
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    """Options of a command that go on as they are."""
+    return {name: value for name, value in values.items() if name not in ("recipe", "out", "dry_run")}
+
+
+def _run(stage: Any, recipe: str, out: Path, dry_run: bool, corpus: list[str], **given: Any) -> None:
+    from .encoder.pretraining.trainer import EXIT_INTERRUPTED, TrainingDiverged
+    from .pretrain import WEIGHTS, PretrainOptions, plan_rows, pretrain
+    from .pretrain_sources import CorpusPlace
+
+    options = PretrainOptions(corpora=tuple(CorpusPlace.parse(text) for text in corpus), **given)
+    if dry_run:
+        rows, notes = plan_rows(stage, recipe, out, options)
+        _print_rows("Would train", ("what", "value"), rows)
+        for note in notes:
+            notice(note)
+        return
+    with _live_numbers() as progress:
+        try:
+            result = pretrain(stage, recipe, out, options, progress=progress, tell=notice)
+        except TrainingDiverged as error:
+            raise ValueError(str(error)) from None
+    if result.interrupted:
+        notice(f"interrupted at step {result.step}; the same command goes on")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    scores = [(name, f"{value:.4g}") for name, value in result.metrics.items() if "/" in name and value is not None]
+    if scores:
+        _print_rows(f"Step {result.step}", ("what", "value"), scores)
+    say(str(out / WEIGHTS))
+
+
+@contextmanager
+def _live_numbers() -> Iterator[Any]:
+    """A bar with the numbers of the latest step beside it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=err_console) as bars:
+        task = bars.add_task("", total=None)
+
+        def _show(step: int, steps: int, numbers: dict[str, float]) -> None:
+            shown = [f"{name} {value:.4g}" for name, value in numbers.items() if name in ("loss", "learning_rate")]
+            seconds = numbers.get("seconds") or 0
+            if seconds:
+                shown.append(f"waiting {numbers.get('seconds_waited', 0) / seconds:.0%}")
+            bars.update(task, completed=step, total=steps, description=", ".join(shown))
+
+        yield _show
+
+
 @app.command()
 def status(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
@@ -95,7 +286,7 @@ def status(
 
     Example: `behavior-prism pretrain status run`
     """
-    from .pretrain_status import run_status
+    from .pretrain_status import cell_text, run_status
 
     found = run_status(run, last)
     if as_json:
@@ -104,5 +295,8 @@ def status(
     say(f"{run}: {found.summary}")
     if found.rows:
         _print_rows("", tuple(found.columns), [tuple(row) for row in found.table()])
+    if found.scores:
+        rows = [(name, cell_text(value)) for name, value in found.scores.items()]
+        _print_rows(f"Judged at step {found.scored_at}", ("what", "value"), rows)
     for note in found.notes:
         notice(note)

@@ -248,8 +248,7 @@ def open_corpus(
     if kind == SIMULATOR and not Path(place).exists():
         if arena not in ("", "mouse", "fly"):
             raise ValueError(f"corpus: expected simulator, simulator:mouse or simulator:fly, got {place!r}")
-        arenas = (arena,) if arena else ("mouse", "fly")
-        return SimulatedCorpus(size=max(image_size), arenas=arenas, seed=seed), notes
+        return SimulatedCorpus(size=max(image_size), species=arena or None, seed=seed), notes
     path = Path(place)
     if path.suffix == ".tar" or (path.is_dir() and not is_study(path) and any(path.glob("*.tar"))):
         corpus = ShardCorpus(path, num_frames=num_frames)

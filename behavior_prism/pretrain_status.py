@@ -31,7 +31,11 @@ class RunStatus:
     rows : list of dict
         The last numbers.
     columns : list of str
-        Names in them, in the order of a table.
+        Names in them, in the order of a table; without what evaluators give.
+    scores : dict of str to float
+        What evaluators gave last.
+    scored_at : int or None
+        At which step.
     notes : list of str
         What the user should know.
     """
@@ -43,6 +47,8 @@ class RunStatus:
     waited: float | None
     rows: list[dict[str, Any]] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
+    scores: dict[str, Any] = field(default_factory=dict)
+    scored_at: int | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -60,7 +66,7 @@ class RunStatus:
         list of list of str
             One row for each of ``rows``.
         """
-        return [[_cell(row.get(column)) for column in self.columns] for row in self.rows]
+        return [[cell_text(row.get(column)) for column in self.columns] for row in self.rows]
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON.
@@ -108,7 +114,9 @@ def run_status(folder: str | Path, last: int = 8) -> RunStatus:
         merged.setdefault(row["step"], {}).update(row)  # losses and evaluations of a step are lines of their own
     rows = [merged[step] for step in sorted(merged)][-last:]
     names = dict.fromkeys(name for row in rows for name in row)
-    middle = [name for name in names if name not in _FIRST + _LAST]
+    middle = [name for name in names if name not in _FIRST + _LAST and "/" not in name]
+    judged = [row for row in merged.values() if any("/" in name for name in row)]
+    latest = max(judged, key=lambda row: row["step"]) if judged else {}
     paces = [row["seconds"] for row in rows if row.get("seconds")]
     waits = [row["seconds_waited"] for row in rows if row.get("seconds") and "seconds_waited" in row]
     pace = sorted(paces)[len(paces) // 2] if paces else None
@@ -129,11 +137,24 @@ def run_status(folder: str | Path, last: int = 8) -> RunStatus:
         waited=sum(waits) / sum(paces) if waits and sum(paces) else None,
         rows=rows,
         columns=[name for name in (*_FIRST, *middle, *_LAST) if name in names],
+        scores={name: value for name, value in latest.items() if "/" in name},
+        scored_at=latest.get("step"),
         notes=notes,
     )
 
 
-def _cell(value: Any) -> str:
+def cell_text(value: Any) -> str:
+    """Write a number short.
+
+    Parameters
+    ----------
+    value : object
+        Of a run's numbers; None for one that was not finite.
+
+    Returns
+    -------
+    str
+    """
     if value is None:
         return "-"
     if isinstance(value, float) and math.isfinite(value):

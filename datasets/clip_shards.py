@@ -154,7 +154,7 @@ def list_clips(shards: list[Path]) -> ClipTable:
             raise ValueError(f"{index}: expected the places of clips ({error})") from None
         if not len(part["shard"]):
             raise ValueError(f"{path}: expected clips ({', '.join(VIDEO_ENDINGS)}), got none")
-        stop = int((part["offset"] + part["size"]).max())
+        stop = int(max((part["offset"] + part["size"]).max(), (part["text_offset"] + part["text_size"]).max()))
         if stop > path.stat().st_size:
             raise ValueError(f"{path}: corrupt: expected {stop} bytes or more, got {path.stat().st_size}")
         parts.append(part)
@@ -179,6 +179,7 @@ def scan_shard(path: Path) -> dict[str, list[Any]]:
     ValueError
         If it is damaged, or what is written about a clip is.
     """
+    _refuse_cut_short(path)
     samples: dict[str, dict[str, Any]] = {}
     empty = {column: 0 for column in COLUMNS if column != "shard"} | {"captioned": False}
     try:
@@ -204,6 +205,16 @@ def scan_shard(path: Path) -> dict[str, list[Any]]:
         raise ValueError(f"{path}: corrupt: expected a tar file ({error})") from None
     rows = [row for row in samples.values() if row["size"]]
     return {column: [row[column] for row in rows] for column in empty}
+
+
+def _refuse_cut_short(path: Path) -> None:
+    """A tar ends with two blocks of zeros; ``tarfile`` takes one that was cut between two files for a whole one."""
+    end = 2 * tarfile.BLOCKSIZE
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - end))
+        if file.read(end) != bytes(end):
+            raise ValueError(f"{path}: corrupt: expected the end of a tar file, got something else or part of one")
 
 
 def read_text(content: bytes, what: str) -> tuple[tuple[str, ...], dict[str, Any]]:

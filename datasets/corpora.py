@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -399,37 +398,57 @@ class SimulatedCorpus(Corpus):
     ----------
     size : int
         Height and width [pixels].
-    arenas : sequence of str
-        ``mouse``, ``fly``.
+    species : str, optional
+        ``mouse`` or ``fly``; both by default.
     clips : int
         Of an epoch.
     seed : int
-        Of the first clip; the others follow. Other seeds for other sets: evaluation must not see training clips.
+        Everything follows from it and the number of a clip.
+    split : str
+        As in :func:`~behavior_prism.datasets.simulate_varied_clip`; splits never share a clip.
     """
 
     captioned = True
 
     def __init__(
-        self, *, size: int = 96, arenas: Sequence[str] = ("mouse", "fly"), clips: int = 10_000_000, seed: int = 0
+        self,
+        *,
+        size: int = 96,
+        species: str | None = None,
+        clips: int = 10_000_000,
+        seed: int = 0,
+        split: str = "train",
     ) -> None:
-        if clips < 1 or not arenas:
-            raise ValueError(f"simulator: expected at least one clip and one arena, got {clips} and {list(arenas)}")
+        if clips < 1:
+            raise ValueError(f"simulator: expected at least one clip, got {clips}")
         self.name = "simulator"
-        self.size, self.arenas, self.clips, self.seed = size, tuple(arenas), clips, seed
+        self.size, self.species, self.clips, self.seed, self.split = size, species, clips, seed, split
+
+    def of_split(self, split: str) -> SimulatedCorpus:
+        """The same of another split, to judge by.
+
+        Parameters
+        ----------
+        split : str
+            Which.
+
+        Returns
+        -------
+        SimulatedCorpus
+        """
+        return SimulatedCorpus(size=self.size, species=self.species, clips=self.clips, seed=self.seed, split=split)
 
     def __len__(self) -> int:
         return self.clips
 
     def _read(self, index: int, num_frames: int, rng: np.random.Generator) -> Clip:
-        from .simulate import behaviors_of, simulate_clip
+        """What is drawn follows from the index alone."""
+        from .simulate import simulate_varied_clip
 
-        seed = self.seed * (1 << 32) + index
-        arena = self.arenas[index % len(self.arenas)]
-        behaviors = behaviors_of(arena)
-        behavior = behaviors[np.random.default_rng([seed, 1]).integers(len(behaviors))]
-        clip: Any = simulate_clip(arena, behavior, num_frames=num_frames, size=self.size, seed=seed)
-        captions = getattr(clip, "captions", None) or (clip.caption,)
-        return Clip(clip.frames, tuple(captions))
+        clip = simulate_varied_clip(
+            self.species, seed=self.seed, index=index, num_frames=num_frames, size=self.size, split=self.split
+        )
+        return Clip(clip.frames, tuple(clip.captions))
 
     def _describe(self, index: int) -> str:
-        return f"simulator: seed {self.seed * (1 << 32) + index}"
+        return f"simulator: seed {self.seed}, clip {index} of {self.split}"

@@ -109,14 +109,14 @@ def test_a_batch_is_of_one_corpus_and_they_take_turns():
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_going_on_is_exact(workers):
-    maker = make([Numbered(), SimulatedCorpus(size=32, clips=40)], seed=5)
+    maker = make([Numbered(), SimulatedCorpus(size=48, clips=40)], seed=5)
     source = ClipBatches(maker, workers=workers)
     stream = iter(source)
     given = [next(stream) for _ in range(5)]
     state = json.loads(json.dumps(source.state_dict()))
     assert state["step"] == 5
     expected = [next(stream) for _ in range(3)]
-    again = ClipBatches(make([Numbered(), SimulatedCorpus(size=32, clips=40)], seed=5))
+    again = ClipBatches(make([Numbered(), SimulatedCorpus(size=48, clips=40)], seed=5))
     again.load_state_dict(state)
     resumed = iter(again)
     assert all(equal(next(resumed), batch) for batch in expected)

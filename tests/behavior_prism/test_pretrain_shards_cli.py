@@ -107,7 +107,7 @@ def test_places_of_corpora(videos, tmp_path):
     assert isinstance(corpus, RecordingCorpus) and list(corpus.recordings) == ["a", "b"] and notes == []
     assert isinstance(open_corpus(str(videos / "a.mp4"), **options)[0], RecordingCorpus)
     one, _ = open_corpus("simulator:fly", **options)
-    assert isinstance(one, SimulatedCorpus) and one.arenas == ("fly",) and one.size == 48
+    assert isinstance(one, SimulatedCorpus) and one.species == "fly" and one.size == 48
     with pytest.raises(ValueError, match="simulator:mouse or simulator:fly"):
         open_corpus("simulator:cat", **options)
     assert run("shards", videos / "a.mp4", "--out", tmp_path / "s", "--seconds", 1).exit_code == 0
@@ -157,15 +157,24 @@ def test_status_of_a_run(tmp_path):
     rows = [
         {"step": 10, "loss": 2.0, "seconds": 2.0, "seconds_waited": 1.0, "skipped": 0},
         {"step": 20, "loss": 1.5, "seconds": 2.0, "seconds_waited": 0.0, "skipped": 0},
-        {"step": 20, "recall": 0.25},
+        {"step": 20, "retrieval/r1": 0.25},
     ]
     folder = write_run(tmp_path / "run", rows=rows)
     (folder / "failures.jsonl").write_text('{"clip": "x"}\n')
     shown = run("status", folder)
     assert shown.exit_code == 0 and "running, step 20 of 100, about 0:02:40 left, 25% of it" in shown.stdout
-    assert "0.25" in shown.stdout and "1 clips could not be read" in shown.stderr
+    assert (
+        "0.25" in shown.stdout and "Judged at step 20" in shown.stdout and "1 clips could not be read" in shown.stderr
+    )
     found = json.loads(run("status", folder, "--json", "--last", 1).stdout)
-    assert found["rows"] == [{**rows[1], **rows[2]}] and found["columns"][:3] == ["step", "loss", "recall"]
+    assert found["rows"] == [{**rows[1], **rows[2]}] and found["columns"] == [
+        "step",
+        "loss",
+        "seconds",
+        "seconds_waited",
+        "skipped",
+    ]
+    assert found["scores"] == {"retrieval/r1": 0.25} and found["scored_at"] == 20
     assert run_status(write_run(tmp_path / "old", age=5000)).notes[0].startswith("no sign of life")
     assert run_status(write_run(tmp_path / "done", "finished", age=5000)).notes == []
 

@@ -253,6 +253,20 @@ def test_damaged_shards_are_refused(two, tmp_path):
         find_shards(tmp_path / "nowhere")
 
 
+def test_a_tar_cut_between_two_clips_is_no_whole_one(two, tmp_path):
+    """Python's tarfile reads such a file without complaint, with fewer clips."""
+    write_shards(two, tmp_path / "out", SECOND)
+    shard = find_shards(tmp_path / "out")[0]
+    first_of_second_clip = scan_shard(shard)["offset"][1] - tarfile.BLOCKSIZE
+    shard.with_suffix(".index.json").unlink()
+    with shard.open("r+b") as file:
+        file.truncate(first_of_second_clip)
+    with tarfile.open(shard) as tar:
+        assert len(tar.getnames()) == 2
+    with pytest.raises(ValueError, match="clips-000000.tar: corrupt: expected the end of a tar file"):
+        list_clips([shard])
+
+
 def test_clips_in_memory_that_cannot_be_decoded(tmp_path):
     path = write_video(tmp_path / "a.mp4", numbered_frames(10))
     content = path.read_bytes()

@@ -1,0 +1,220 @@
+"""Objectives of the stages, from recipes and the weights to start from; evaluators of stage 2 and of fine-tuning."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from .encoder import VideoClassifier, VideoEncoder, VideoTextConfig, VideoTextModel
+from .encoder.pretraining.adapt import adaptation_objective, layerwise_scales
+from .encoder.pretraining.contrastive import ContrastiveObjective
+from .encoder.pretraining.finetune import FinetuneObjective, classifier_from
+from .encoder.pretraining.judging import judging, over_batches
+from .encoder.pretraining.masked import MaskedObjective
+from .encoder.pretraining.objective import Batch, Objective, to_device
+from .encoder.pretraining.recipes import Recipe, objective_config
+from .encoder.pretraining.text_tuning import TextTuningObjective, assemble_text_tuning
+
+
+def encoder_in(model: Any, role: str) -> VideoEncoder:
+    """The video encoder of a model.
+
+    Parameters
+    ----------
+    model : VideoEncoder, VideoTextModel or VideoClassifier
+        As a weights file gives it.
+    role : str
+        Names it in errors.
+
+    Returns
+    -------
+    VideoEncoder
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    if isinstance(model, VideoTextModel):
+        return model.vision_encoder
+    if isinstance(model, VideoEncoder):
+        return model
+    raise ValueError(f"{role}: expected a video encoder or a video-text model, got a {type(model).__name__}")
+
+
+def build_objective(
+    recipe: Recipe, start: dict[str, Any], *, num_classes: int = 0, chunk: int | None = None
+) -> tuple[Objective, dict[str, float]]:
+    """Make the objective of a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Stage, sizes and choices.
+    start : dict of str to model
+        ``init``, ``teacher``, ``stage_1``, ``encoder`` or ``weights``.
+    num_classes : int
+        For fine-tuning.
+    chunk : int, optional
+        Pairs embedded at once in the contrastive stages.
+
+    Returns
+    -------
+    objective : Objective
+        On the CPU.
+    lr_scales : dict of str to float
+        Empty if all parameters learn alike.
+
+    Raises
+    ------
+    ValueError
+        If the weights are of the wrong kind or sizes.
+    """
+    config: Any = objective_config(recipe)
+    seed = recipe.trainer.seed
+    if chunk is not None:
+        config = dataclasses.replace(config, chunk_size=chunk)
+    objective: Objective
+    if recipe.stage == "contrastive":
+        objective = ContrastiveObjective(_stage_1_model(recipe, start.get("init"), seed), config)
+    elif recipe.stage == "text":
+        objective = TextTuningObjective(_text_model(recipe, start, seed), config)
+    elif recipe.stage == "masked":
+        objective = _masked(recipe, start["teacher"], config, seed)
+    elif recipe.stage == "adapt":
+        encoder_in(start["weights"], "weights")
+        objective = adaptation_objective(start["weights"], config, rank=recipe.adapter_rank or None, seed=seed)
+    else:
+        encoder_in(start["weights"], "weights")
+        objective = FinetuneObjective(classifier_from(start["weights"], num_classes, seed=seed), config)
+    scales = layerwise_scales(objective, recipe.layer_decay) if recipe.layer_decay < 1 else {}
+    return objective, scales
+
+
+def _stage_1_model(recipe: Recipe, init: Any, seed: int) -> VideoTextModel:
+    config = recipe.sizes().config
+    assert isinstance(config, VideoTextConfig)
+    model = VideoTextModel(config)
+    model.init_weights(seed)
+    if isinstance(init, VideoTextModel):
+        if init.config != config:
+            raise ValueError(f"init: expected a video-text model of the recipe's sizes ({config}), got {init.config}")
+        model.load_state_dict(init.state_dict())
+    elif init is not None:
+        encoder = encoder_in(init, "init")
+        if encoder.config != config.video:
+            raise ValueError(f"init: expected an encoder of the recipe's sizes ({config.video}), got {encoder.config}")
+        model.vision_encoder.load_state_dict(encoder.state_dict())
+    return model
+
+
+def _text_model(recipe: Recipe, start: dict[str, Any], seed: int) -> VideoTextModel:
+    config, stage_1 = recipe.sizes().config, start["stage_1"]
+    assert isinstance(config, VideoTextConfig)
+    if not isinstance(stage_1, VideoTextModel):
+        raise ValueError(f"stage_1: expected a video-text model, got a {type(stage_1).__name__}")
+    encoder = encoder_in(start["encoder"], "encoder") if "encoder" in start else None
+    model = assemble_text_tuning(stage_1, encoder, config.num_auxiliary_layers, seed)
+    if model.config != config:
+        raise ValueError(f"stage_1: expected a model of the recipe's sizes ({config}), got {stage_1.config}")
+    return model
+
+
+def _masked(recipe: Recipe, teacher: Any, config: Any, seed: int) -> MaskedObjective:
+    theirs, ours = encoder_in(teacher, "teacher").config, recipe.sizes().config
+    student = None
+    if theirs != ours:  # a larger student of a smaller teacher, as the paper tries too
+        student = VideoEncoder(ours)
+        student.init_weights(seed)
+    return MaskedObjective(teacher, config, student=student, seed=seed)
+
+
+class HeldOutLoss:
+    """Loss and other numbers of an objective on clips that are not learned from.
+
+    Parameters
+    ----------
+    batches : sequence of batch
+        As the stage's collator makes them.
+    name : str
+        In front of the numbers' names.
+    """
+
+    def __init__(self, batches: Sequence[Batch], name: str = "held_out") -> None:
+        self.batches, self.name = list(batches), name
+
+    def __call__(self, objective: Objective, step: int) -> dict[str, float]:
+        """Judge.
+
+        Parameters
+        ----------
+        objective : Objective
+            Any.
+        step : int
+            Not looked at.
+
+        Returns
+        -------
+        dict of str to float
+            Means over batches.
+        """
+        device = next(objective.parameters()).device
+        sums: dict[str, float] = {}
+        with judging(objective):
+            for batch in self.batches:
+                loss, metrics = objective(to_device(batch, device))
+                for key, value in {"loss": loss, **metrics}.items():
+                    sums[key] = sums.get(key, 0.0) + float(value) / len(self.batches)
+        return {f"{self.name}/{key}": value for key, value in sums.items()}
+
+
+class PrecisionEvaluator:
+    """Average precision of a classifier on recordings that are not learned from.
+
+    Parameters
+    ----------
+    batches : sequence of batch
+        With ``video`` and three-state ``label`` (B, C).
+    behaviors : sequence of str
+        What the columns mean.
+    """
+
+    def __init__(self, batches: Sequence[Batch], behaviors: Sequence[str]) -> None:
+        self.batches, self.behaviors = list(batches), tuple(behaviors)
+        self.labels = torch.cat([batch["label"] for batch in self.batches]).numpy()
+
+    def __call__(self, objective: Objective, step: int) -> dict[str, float]:
+        """Judge.
+
+        Parameters
+        ----------
+        objective : FinetuneObjective
+            Of fine-tuning.
+        step : int
+            Not looked at.
+
+        Returns
+        -------
+        dict of str to float
+            By behaviour, of those that are both present and absent somewhere, and their mean.
+        """
+        from sklearn.metrics import average_precision_score
+
+        model = objective.learned_model()
+        assert isinstance(model, VideoClassifier)
+        with judging(objective):
+            logits = over_batches(
+                objective, self.batches, ("video",), lambda batch: model(batch["video"].float() / 255).logits
+            ).numpy()
+        found: dict[str, float] = {}
+        for column, behavior in enumerate(self.behaviors):
+            scored = self.labels[:, column] >= 0
+            present = self.labels[scored, column]
+            if 0 < present.sum() < len(present):
+                found[behavior] = float(average_precision_score(present, logits[scored, column]))
+        mean = {"held_out/mean_average_precision": float(np.mean(list(found.values())))} if found else {}
+        return {**mean, **{f"held_out/average_precision/{name}": value for name, value in found.items()}}

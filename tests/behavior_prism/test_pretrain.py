@@ -1,0 +1,208 @@
+"""Stages put together and run, from files to files; what goes on after a stop; what is refused, in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from numbered_videos import numbered_frames, write_video
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from behavior_prism.cli import app
+from behavior_prism.datasets import Video, annotations_from_intervals, save_annotations
+from behavior_prism.datasets.shard_writing import CaptionedInterval, ShardSettings, write_shards
+from behavior_prism.datasets.simulate import simulate_captions
+from behavior_prism.encoder import VideoClassifier, VideoEncoder, load_encoder, save_encoder
+from behavior_prism.encoder.checkpoints import build, load_model
+from behavior_prism.encoder.pretraining.recipes import find_recipe
+from behavior_prism.encoder.tokenizer import canonicalize
+from behavior_prism.pretrain import PretrainOptions, resolve_recipe
+
+pytestmark = pytest.mark.torch
+
+
+def run(*args):
+    return CliRunner().invoke(app, ["pretrain", *(str(a) for a in args)])
+
+
+def refused(done, reason):
+    text = " ".join(done.stderr.split())
+    assert done.exit_code == 2 and reason in text and text.count("error:") == 1, done.output
+    assert "Traceback" not in done.output
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A tokenizer, four videos, shards with captions and without, weights of stage 1."""
+    import sentencepiece
+
+    folder = tmp_path_factory.mktemp("lab")
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([canonicalize(text) for text in simulate_captions(150)]),
+        model_prefix=str(folder / "tokenizer"),
+        vocab_size=300,
+        hard_vocab_limit=False,
+        pad_id=0,
+        unk_id=1,
+        bos_id=-1,
+        eos_id=-1,
+        minloglevel=2,
+    )
+    (folder / "videos").mkdir()
+    for k, name in enumerate("abcd"):
+        write_video(folder / "videos" / f"{name}.mp4", numbered_frames(64)[k : k + 60])
+        labels = annotations_from_intervals(
+            [(10 + k, 30, "walk")], behaviors=["walk"], num_frames=60, fps=25, recording=name
+        )
+        save_annotations(labels, folder / f"{name}.bouts.csv")
+    videos = {name: Video(folder / "videos" / f"{name}.mp4") for name in "abcd"}
+    captions = {name: [CaptionedInterval(caption="a mouse walks")] for name in "abcd"}
+    settings = ShardSettings(seconds=0.4, fps=25, size=48)
+    write_shards(videos, folder / "shards", settings, captions=captions)
+    write_shards(videos, folder / "silent", settings)
+    done = run(*stage_1(folder, folder / "stage1"), "--steps", 4)
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def stage_1(lab, out, corpus="shards"):
+    return ("contrastive", "--recipe", "smoke", "--corpus", lab / corpus, "--out", out, "--workers", 0,
+            "--device", "cpu", "--tokenizer", lab / "tokenizer.model")  # fmt: skip
+
+
+def stage_2(lab, out):
+    return ("masked", "--recipe", "smoke", "--corpus", lab / "videos", "--out", out, "--workers", 0,
+            "--device", "cpu", "--teacher", lab / "stage1" / "weights.safetensors")  # fmt: skip
+
+
+def test_from_shards_to_weights_that_read_texts(lab):
+    out = lab / "stage1"
+    loaded = load_encoder(out / "weights.safetensors", device="cpu")
+    assert loaded.trained and loaded.encode_text(["a mouse walks"]).shape == (1, 24)
+    card = json.loads((out / "weights.json").read_text())
+    assert (card["stage"], card["steps"], card["clips"], card["seed"]) == ("contrastive", 4, 32, 0)
+    assert card["recipe"]["name"] == "smoke" and card["corpora"] == [["shards", 1.0]] and "commit" in card["code"]
+    fresh = build(loaded.video_text.config, empty=False)
+    fresh.init_weights(0)
+    learned = load_file(out / "weights.safetensors")
+    assert any(not torch.equal(value, learned[name]) for name, value in fresh.state_dict().items())
+
+
+def test_stage_2_and_text_tuning_on_what_stage_1_made(lab, tmp_path):
+    silent = run(*stage_2(lab, tmp_path / "two"), "--steps", 3, "--evaluate", lab / "silent")
+    assert silent.exit_code == 0 and "held_out/loss" in silent.stdout, silent.output
+    student = load_model(tmp_path / "two" / "weights.safetensors")
+    assert isinstance(student, VideoEncoder)
+    tuned = run("text", "--recipe", "smoke", "--corpus", lab / "shards", "--out", tmp_path / "three", "--workers", 0,
+                "--device", "cpu", "--stage-1", lab / "stage1" / "weights.safetensors",
+                "--encoder", tmp_path / "two" / "weights.safetensors", "--steps", 3)  # fmt: skip
+    assert tuned.exit_code == 0, tuned.output
+    model = load_encoder(tmp_path / "three" / "weights.safetensors", device="cpu")
+    assert model.tokenizer is not None
+    for name, value in student.state_dict().items():  # frozen, bit by bit
+        assert torch.equal(model.model.state_dict()[name], value), name
+
+
+@pytest.mark.slow
+def test_adapting_and_finetuning(lab, tmp_path):
+    common = ("--corpus", lab / "videos", "--weights", lab / "stage1" / "weights.safetensors", "--workers", 0,
+              "--device", "cpu", "--batch", 2, "--chunk", 1, "--steps", 1)  # fmt: skip
+    adapted = run("adapt", *common, "--out", tmp_path / "adapted")
+    assert adapted.exit_code == 0 and "no held-out clips" in adapted.stderr, adapted.output
+    model = load_model(tmp_path / "adapted" / "weights.safetensors")
+    assert isinstance(model, VideoEncoder) and model.config.pos_emb_shape == (2, 4, 4)
+    labels = [part for name in "abcd" for part in ("--labels", lab / f"{name}.bouts.csv")]
+    tuned = run("finetune", *common, *labels, "--held-out", "b", "--out", tmp_path / "tuned")
+    assert tuned.exit_code == 0 and "held_out/mean_average_precision" in tuned.stdout, tuned.output
+    assert isinstance(load_model(tmp_path / "tuned" / "weights.safetensors"), VideoClassifier)
+    refused(run("finetune", *common, "--out", tmp_path / "x"), "labels: expected label files")
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_ends_with_the_same_bits(lab, tmp_path):
+    """SIGTERM in the middle, the same command again, against one run from end to end."""
+    command = [sys.executable, "-P", "-m", "behavior_prism", "pretrain"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    whole = run(*stage_2(lab, tmp_path / "whole"), "--steps", 24)
+    assert whole.exit_code == 0, whole.output
+    args = [*command, *(str(a) for a in stage_2(lab, tmp_path / "stopped")), "--steps", "24"]
+    process = subprocess.Popen(args, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    metrics, deadline = tmp_path / "stopped" / "metrics.jsonl", time.monotonic() + 60
+    while time.monotonic() < deadline and not (metrics.is_file() and metrics.read_text().count("\n") >= 3):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and b"the same command goes on" in err, err
+    assert not (tmp_path / "stopped" / "weights.safetensors").exists()
+    again = run(*stage_2(lab, tmp_path / "stopped"), "--steps", 24)
+    assert again.exit_code == 0, again.output
+    one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "stopped"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_dry_run_writes_nothing(lab, tmp_path):
+    done = run(*stage_2(lab, tmp_path / "dry"), "--dry-run")
+    assert done.exit_code == 0 and "12 x 8 = 96 clips" in done.stdout and not (tmp_path / "dry").exists()
+
+
+def test_overrides():
+    options = PretrainOptions(corpora=(), steps=60, batch=32, seed=5)
+    recipe = resolve_recipe("contrastive", "tiny", options)
+    assert (recipe.trainer.steps, recipe.trainer.schedule.warmup) == (60, 5)
+    assert (recipe.data.batch, recipe.trainer.seed) == (32, 5)
+    with pytest.raises(ValueError, match="recipe: expected one of the stage masked, got 'smoke'"):
+        resolve_recipe("masked", find_recipe("smoke"), options)
+
+
+def test_resuming_with_another_recipe_is_refused(lab):
+    out = lab / "stage1"
+    before = (out / "weights.safetensors").read_bytes()
+    refused(run(*stage_1(lab, out), "--steps", 5), "expected the settings of the run that is there")
+    refused(run(*stage_2(lab, out)), "expected the settings of the run that is there")
+    refused(run(*stage_1(lab, out, "videos"), "--steps", 4), "expected a caption for every clip")
+    assert (out / "weights.safetensors").read_bytes() == before
+
+
+def test_corpora_that_are_refused(lab, tmp_path):
+    (tmp_path / "empty").mkdir()
+    refused(run(*stage_1(lab, tmp_path / "x", tmp_path / "empty")), "empty")
+    refused(run(*stage_1(lab, tmp_path / "x", tmp_path / "nowhere")), "nowhere")
+    refused(run(*stage_1(lab, tmp_path / "x", "silent")), "expected a caption for every clip")
+    (tmp_path / "cut").mkdir()
+    shard = next((lab / "shards").glob("*.tar"))
+    (tmp_path / "cut" / "0.tar").write_bytes(shard.read_bytes()[:3000])
+    refused(run(*stage_1(lab, tmp_path / "x", tmp_path / "cut")), "0.tar: corrupt")
+    write_video(tmp_path / "one.mp4", numbered_frames(1))
+    refused(run(*stage_2(lab, tmp_path / "x")[:4], tmp_path / "one.mp4", *stage_2(lab, tmp_path / "x")[5:]),
+            "expected a stretch of at least 2 frames")  # fmt: skip
+    refused(run(*stage_1(lab, tmp_path / "x"), "--batch", 500), "take a smaller batch")
+    assert not (tmp_path / "x" / "weights.safetensors").exists()
+
+
+def test_teachers_that_are_refused(lab, tmp_path):
+    def with_teacher(path):
+        return run(*stage_2(lab, tmp_path / "x")[:-1], path)
+
+    refused(run(*stage_2(lab, tmp_path / "x")[:-2]), "teacher: expected a weights file")
+    refused(with_teacher(tmp_path / "none.safetensors"), "no such file")
+    (tmp_path / "noise.safetensors").write_bytes(np.random.default_rng(0).bytes(300))
+    refused(with_teacher(tmp_path / "noise.safetensors"), "expected a .safetensors file")
+    stage_1_model = load_model(lab / "stage1" / "weights.safetensors")
+    save_encoder(tmp_path / "random.safetensors", stage_1_model, trained=False)
+    refused(with_teacher(tmp_path / "random.safetensors"), "expected weights that were learned, got random ones")
+    sizes = stage_1_model.config.video
+    other = VideoEncoder(type(sizes)(**{**{f: getattr(sizes, f) for f in sizes.__slots__}, "patch_size": 6}))
+    save_encoder(tmp_path / "other.safetensors", other, trained=True)
+    refused(with_teacher(tmp_path / "other.safetensors"), "teacher: expected patches of 12 pixels")
+
+
+def test_a_tokenizer_is_needed(lab, tmp_path):
+    refused(run(*stage_1(lab, tmp_path / "x")[:-2]), "tokenizer: expected a SentencePiece model")
