@@ -16,13 +16,13 @@ from ._sim_mouse_body import mouse_pose
 from ._sim_places import PLACES, Ground
 from .captions import Scene
 
-_BLUR_MOMENTS = 3
+_BLUR_MOMENTS = 5
 
 
 def times(rng: np.random.Generator, how: Behavior, num_frames: int) -> tuple[np.ndarray, float, int]:
     """Moments of all exposures (T * S,) [s], frames per second, S."""
     fps = math.exp(rng.uniform(*np.log(how.fps)))
-    blurred = rng.random() < 0.15
+    blurred = rng.random() < 0.08
     within = rng.uniform(0.4, 0.9) * (np.arange(_BLUR_MOMENTS) / _BLUR_MOMENTS) / fps if blurred else np.zeros(1)
     t = (np.arange(num_frames) - 0.5 * (num_frames - 1)) / fps
     return (t[:, None] + within).reshape(-1), fps, len(within)
@@ -109,7 +109,7 @@ def aim(
     seen = camera.project(on_floor)[0]  # (moments, N, 2)
     if follows:
         start = seen.mean(axis=1) - 0.5 * canvas
-        return camera, np.rint(start + rng.normal(0, 0.01 * canvas, start.shape)).astype(int)
+        return camera, np.rint(start).astype(int)
     # Perspective must not push the animals out of the picture.
     keep = 0.15 * canvas
     low, high = seen.min(axis=(0, 1)), seen.max(axis=(0, 1))

@@ -30,7 +30,7 @@ _RADIUS = 0.88 * np.interp(
 )
 _PELVIS, _MIDDLE, _SHOULDER, _NECK, _EARS, _EYES = 3, 7, 9, 10, 12, 14
 _TRUNK = slice(0, 11)
-_HEAD = slice(9, 18)
+_HEAD = slice(10, 18)
 _REST_PITCH = np.interp(_S, [0.0, 0.25, 0.45, 0.75, 1.0], [0.45, 0.16, -0.14, -0.30, -0.38])
 _TAIL_POINTS = 11
 _PINK: Color = (206, 152, 142)
@@ -74,7 +74,7 @@ class MouseCoat:
     @property
     def skin(self) -> Color:
         """Feet, ears and tail: pinker in light animals."""
-        return mix(shade(self.head, 0.8), _PINK, 0.78 if sum(self.head) > 420 else 0.42)
+        return mix(shade(self.head, 0.8), _PINK, 0.78 if sum(self.head) > 420 else 0.30)
 
 
 def _spine(pose: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -148,7 +148,12 @@ def _tail(pose: dict[str, np.ndarray], points: np.ndarray) -> np.ndarray:
     turn = back[:, None] + pose["curve"][:, None] * s + 0.5 * pose["wave"][:, None] * np.sin(4.5 * s) * s
     step = np.stack([np.cos(turn), np.sin(turn)], axis=-1) * (0.9 / (_TAIL_POINTS - 1))
     xy = points[:, :1, :2] + np.cumsum(step, axis=1) - step[:, :1]
-    z = points[:, :1, 2] * (1 - s) ** 2 + 0.02 + pose["z"][:, None] * (1 - 0.5 * s) + pose["tail_up"][:, None] * s * 0.3
+    z = (
+        (points[:, :1, 2] - pose["z"][:, None]) * (1 - s) ** 2
+        + 0.02
+        + pose["z"][:, None] * (1 - 0.5 * s)
+        + pose["tail_up"][:, None] * s * 0.3
+    )
     return np.concatenate([xy, z[..., None]], axis=-1)
 
 
@@ -180,7 +185,7 @@ def add_mouse(body: Body, pose: dict[str, np.ndarray], coat: MouseCoat, size: fl
 
     points, tail, legs, radii = sized(points), sized(tail), [sized(leg) for leg in legs], size * radii
     skin = coat.skin
-    body.taper(tail, (0.055 * size, 0.014 * size), skin)
+    body.taper(tail, (0.048 * size, 0.014 * size), skin)
     for k, leg in enumerate(legs):
         hind = k < 2
         body.strokes(leg[:, None], (0.085 if hind else 0.06) * size, shade(coat.trunk if hind else coat.head, 0.68))
@@ -190,7 +195,7 @@ def add_mouse(body: Body, pose: dict[str, np.ndarray], coat: MouseCoat, size: fl
     body.tube(points[:, _TRUNK], radii[:, _TRUNK], [coat.trunk] * 9 + [coat.head] * 2, ridge=coat.ridge)
     chin = points[:, 4:9] - 0.45 * radii[:, 4:9, None] * up[:, 4:9]
     body.tube(chin, 0.72 * radii[:, 4:9], [coat.belly] * 5, flat=True)
-    body.tube(points[:, _HEAD], radii[:, _HEAD], [coat.head] * 9, raise_by=0.02)
+    body.tube(points[:, _HEAD], radii[:, _HEAD], [coat.head] * 8, raise_by=0.02)
 
     sides = np.array([1.0, -1.0])[:, None]
     ear_at = points[:, _EARS][:, None] + size * (

@@ -67,7 +67,7 @@ def draw_optics(rng: np.random.Generator, size: int, frames: int, lighting: str,
     angle = rng.uniform(-math.pi, math.pi)
     along = ramp * np.float32(math.cos(angle)) + (ramp * np.float32(math.sin(angle)))[:, None]
     radius = ramp**2 + (ramp**2)[:, None]
-    gain = {"dim": rng.uniform(0.4, 0.62), "bright": rng.uniform(1.12, 1.35)}.get(lighting, rng.uniform(0.8, 1.08))
+    gain = {"dim": rng.uniform(0.5, 0.7), "bright": rng.uniform(1.12, 1.35)}.get(lighting, rng.uniform(0.8, 1.08))
     vignette = rng.uniform(0.0, 0.35) if rng.random() < 0.6 else 0.0
     light = gain * (1 - 0.5 * vignette * radius) * (1 - rng.uniform(0, 0.22) * along)
     if rng.random() < 0.2:  # a lamp
@@ -92,7 +92,7 @@ def draw_optics(rng: np.random.Generator, size: int, frames: int, lighting: str,
         light=cv2.merge(planes),
         flicker=flicker,
         is_grey=is_grey,
-        blur=rng.uniform(0.3, 0.011 * size) if rng.random() < 0.3 else 0.0,
+        blur=rng.uniform(0.003, 0.009) * size if rng.random() < 0.3 else 0.0,
         noise=cv2.merge([grey, grey, grey]),
         offsets=rng.integers(0, spare, (frames, 2)),
         quality=int(rng.integers(18, 70)) if rng.random() < 0.35 else 0,

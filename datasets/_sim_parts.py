@@ -16,8 +16,7 @@ from ._sim_canvas import Color, shade
 _SHIFT = 4  # OpenCV takes coordinates in 1/16 pixel
 _UNIT = 1 << _SHIFT
 Draw = Callable[[np.ndarray, int], None]
-Seen = tuple[np.ndarray, np.ndarray, np.ndarray]  # (T, K, 2), (T, K), (T, K): as Camera.project gives them
-Maker = Callable[[np.ndarray, np.ndarray], Draw]
+Maker = Callable[[np.ndarray, np.ndarray, np.ndarray], Draw]  # xy and zoom, and xy as OpenCV takes it
 
 
 def _fixed(xy: np.ndarray) -> np.ndarray:
@@ -58,18 +57,18 @@ class Body:
         Lit from one side: a darker rim, its colour, a lighter back; ``ridge`` colours the back; ``flat`` has one tone.
         """
         self._solids.append((points[:, ::2], radii[:, ::2]))
-        rims = list(colors) if flat else [shade(c, 0.74) for c in colors]
+        rims = list(colors) if flat else [shade(c, 0.70 if sum(c) < 300 else 0.80) for c in colors]
         tops = [shade(c if ridge is None else ridge, 1.12, 7) for c in colors]
 
-        def make(xy: np.ndarray, zoom: np.ndarray) -> Draw:
+        def make(xy: np.ndarray, zoom: np.ndarray, fixed: np.ndarray) -> Draw:
             r = radii * zoom
-            at, axes = _fixed(xy).tolist(), np.maximum(r * _UNIT, 6).astype(int).tolist()
+            at, axes = fixed.tolist(), np.maximum(r * _UNIT, 6).astype(int).tolist()
             inner = []
             if not flat:  # whole canvas pixels are fine enough for shading, and much faster
                 toward = r[..., None] * self.light
-                for offset, part, tones in ((0.10, 0.84, colors), (0.22, 0.45, tops)):
-                    centers = np.rint(xy + offset * toward).astype(int).tolist()
-                    inner.append((centers, np.rint(part * r).astype(int).tolist(), tones))
+                for offset, part, tones, step in ((0.10, 0.84, colors, 1), (0.22, 0.48, tops, 2)):
+                    centers = np.rint((xy + offset * toward)[:, ::step]).astype(int).tolist()
+                    inner.append((centers, np.rint(part * r[:, ::step]).astype(int).tolist(), tones[::step]))
 
             def draw(pixels: np.ndarray, t: int) -> None:
                 for center, axis, color in zip(at[t], axes[t], rims, strict=True):
@@ -90,8 +89,8 @@ class Body:
         if shadow:
             self._solids.append((points[:, :, -1], np.full((moments, lines), 0.5 * width)))
 
-        def make(xy: np.ndarray, zoom: np.ndarray) -> Draw:
-            paths = _fixed(xy).reshape(moments, lines, corners, 2)
+        def make(xy: np.ndarray, zoom: np.ndarray, fixed: np.ndarray) -> Draw:
+            paths = fixed.reshape(moments, lines, corners, 2)
             thick = np.maximum(1, np.rint(width * zoom[:, 0])).astype(int).tolist()
 
             def draw(pixels: np.ndarray, t: int) -> None:
@@ -105,7 +104,7 @@ class Body:
         """A line that narrows from the first to the last of ``points`` (T, K, 3): a tail."""
         self._solids.append((points[:, ::2], np.full(points[:, ::2].shape[:2], 0.4 * width[0])))
 
-        def make(xy: np.ndarray, zoom: np.ndarray) -> Draw:
+        def make(xy: np.ndarray, zoom: np.ndarray, fixed: np.ndarray) -> Draw:
             along = np.gradient(xy, axis=1)
             along /= np.linalg.norm(along, axis=-1, keepdims=True) + 1e-6
             across = np.stack([along[..., 1], -along[..., 0]], axis=-1)
@@ -124,9 +123,9 @@ class Body:
         corners, lines = outline.shape[1], veins.shape[1:3]
         self._solids.append((outline[:, ::4], np.full(outline[:, ::4].shape[:2], 0.04)))
 
-        def make(xy: np.ndarray, zoom: np.ndarray) -> Draw:
-            fixed = _fixed(xy)
+        def make(xy: np.ndarray, zoom: np.ndarray, fixed: np.ndarray) -> Draw:
             low, high = (fixed.min(axis=1) >> _SHIFT) - 2, (fixed.max(axis=1) >> _SHIFT) + 3
+            veined = zoom.mean() > 55  # canvas pixels per body length: below, veins would only grey the wing
 
             def draw(pixels: np.ndarray, t: int) -> None:
                 height, width = pixels.shape[:2]
@@ -139,7 +138,10 @@ class Body:
                 local = fixed[t] - np.array([x0 << _SHIFT, y0 << _SHIFT], dtype=np.int32)
                 cv2.fillPoly(painted, [local[:corners]], color, cv2.LINE_AA, _SHIFT)
                 cv2.polylines(painted, [local[:corners]], True, edge, 1, cv2.LINE_AA, _SHIFT)
-                cv2.polylines(painted, list(local[corners:].reshape(*lines, 2)), False, edge, 1, cv2.LINE_AA, _SHIFT)
+                if veined:
+                    cv2.polylines(
+                        painted, list(local[corners:].reshape(*lines, 2)), False, edge, 1, cv2.LINE_AA, _SHIFT
+                    )
                 cv2.addWeighted(painted, alpha, region, 1.0 - alpha, 0.0, dst=region)
 
             return draw
@@ -149,8 +151,8 @@ class Body:
     def spots(self, points: np.ndarray, radius: float, color: Color, *, raise_by: float = 0.0) -> None:
         """Single discs at ``points`` (T, K, 3), each sorted by its own depth."""
 
-        def make(xy: np.ndarray, zoom: np.ndarray) -> Draw:
-            centers = _fixed(xy[:, 0]).tolist()
+        def make(xy: np.ndarray, zoom: np.ndarray, fixed: np.ndarray) -> Draw:
+            centers = fixed[:, 0].tolist()
             axes = np.maximum(np.rint(radius * zoom[:, 0] * _UNIT), 6).astype(int).tolist()
 
             def draw(pixels: np.ndarray, t: int) -> None:
@@ -179,10 +181,13 @@ class Body:
         """For every moment what to draw, farthest first; ``shift`` (T, 2) is where the crop begins [pixels]."""
         xy, zoom, near = camera.project(np.concatenate(self._points, axis=1))
         xy = np.clip(xy - shift[:, None], -3000, 6000)
-        draws, depths, start = [], [], 0
-        for points, (maker, raise_by) in zip(self._points, self._makers, strict=True):
-            part = slice(start, start := start + points.shape[1])
-            draws.append(maker(xy[:, part], zoom[:, part]))
-            depths.append(near[:, part].mean(axis=-1) + raise_by)
-        order = np.argsort(np.stack(depths, axis=1), axis=1, kind="stable").tolist()
-        return [[draws[k] for k in row] for row in order]
+        fixed = _fixed(xy)
+        counts = np.array([points.shape[1] for points in self._points])
+        starts = np.cumsum(counts) - counts
+        raised = np.array([raise_by for _, raise_by in self._makers])
+        depths = np.add.reduceat(near, starts, axis=1) / counts + raised
+        draws = []
+        for (maker, _), start, count in zip(self._makers, starts.tolist(), counts.tolist(), strict=True):
+            part = slice(start, start + count)
+            draws.append(maker(xy[:, part], zoom[:, part], fixed[:, part]))
+        return [[draws[k] for k in row] for row in np.argsort(depths, axis=1, kind="stable").tolist()]

@@ -62,20 +62,19 @@ def add_bedding(rng: np.random.Generator, body: Body, pose: Pose, t: np.ndarray,
 
 
 def _cast(pixels: np.ndarray, discs: np.ndarray, strength: float, soft: int) -> None:
-    """Darken a canvas where shadows fall (discs at half its size), within the rectangle that they touch."""
-    side = len(pixels) // 2
-    x0, y0 = np.maximum((discs[:, :2] - discs[:, 2:]).min(axis=0) - 2 * soft, 0)
-    x1, y1 = np.minimum((discs[:, :2] + discs[:, 2:]).max(axis=0) + 2 * soft + 1, side)
-    if x1 <= x0 or y1 <= y0:
+    """Darken a canvas where shadows fall (discs at a quarter of its size), within the rectangle that they touch."""
+    x0, y0 = np.maximum((discs[:, :2] - discs[:, 2:]).min(axis=0) - soft, 0).tolist()
+    x1, y1 = ((discs[:, :2] + discs[:, 2:]).max(axis=0) + soft + 1).tolist()
+    region = pixels[4 * y0 : 4 * max(y1, 0), 4 * x0 : 4 * max(x1, 0)]
+    if 0 in region.shape:
         return
-    mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    mask = np.zeros((-(-region.shape[0] // 4), -(-region.shape[1] // 4)), np.uint8)
     for x, y, radius in (discs - [x0, y0, 0]).tolist():
         cv2.circle(mask, (x, y), radius, 255, -1)
-    mask = cv2.blur(cv2.blur(mask, (soft, soft)), (soft, soft))
-    region = pixels[2 * y0 : 2 * y1, 2 * x0 : 2 * x1]
-    keep = cv2.resize(mask, (region.shape[1], region.shape[0]), interpolation=cv2.INTER_LINEAR)
-    keep = cv2.bitwise_not(cv2.convertScaleAbs(keep, alpha=strength))
-    cv2.multiply(region, cv2.cvtColor(keep, cv2.COLOR_GRAY2RGB), dst=region, scale=1 / 255)
+    mask = cv2.convertScaleAbs(cv2.blur(mask, (2 * soft + 1, 2 * soft + 1)), alpha=strength)
+    keep = cv2.cvtColor(cv2.bitwise_not(mask), cv2.COLOR_GRAY2RGB)
+    keep = cv2.resize(keep, (4 * mask.shape[1], 4 * mask.shape[0]), interpolation=cv2.INTER_LINEAR)
+    cv2.multiply(region, keep[: region.shape[0], : region.shape[1]], dst=region, scale=1 / 255)
 
 
 def draw_bars(rng: np.random.Generator, pixels_side: int) -> list[tuple[int, int]]:
@@ -127,9 +126,9 @@ def shoot(
     num_frames, size = len(optics.flicker), len(optics.light)
     exposures = len(shift) // num_frames
     slant = rng.uniform(0.2, 1.0)
-    discs = body.shadows(camera, shift, (-slant * sun[0], -slant * sun[1]), 0.5)
+    discs = body.shadows(camera, shift, (-slant * sun[0], -slant * sun[1]), 0.25)
     strength = 0.0 if camera.below else rng.uniform(0.15, 0.55)
-    soft = max(1, round(camera.scale * 0.5 * rng.uniform(0.04, 0.2)))
+    soft = max(1, round(camera.scale * 0.25 * rng.uniform(0.02, 0.12)))
     low, high = shift.min(axis=0), shift.max(axis=0) + canvas
     painted = replace(camera, middle=(camera.middle[0] - low[0], camera.middle[1] - low[1]))
     background = paint_ground(ground, painted, high[1] - low[1], high[0] - low[0], int(rng.integers(1 << 31)))

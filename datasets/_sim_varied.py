@@ -107,6 +107,8 @@ def draw_scene(rng: np.random.Generator, species: str, behavior: str, split: str
     chances = (0.72, 0.08, 0.08, 0.06, 0.06) if species == "mouse" else (0.9, 0.1)
     thing = things[int(rng.choice(len(things), p=chances))]
     floor = floors[int(rng.integers(len(floors)))]
+    if lighting == "dim" and floor == "dark":  # nothing would be seen
+        lighting = "plain"
     return Scene(
         species=species,
         behavior=behavior,

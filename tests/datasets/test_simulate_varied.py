@@ -199,16 +199,18 @@ def test_noses_and_feet_touch(clips):
 
 def test_motion_is_seen_in_the_pixels():
     def change(species, behavior):
-        """Median over clips of the part of the picture that changes clearly from frame to frame."""
+        """Median over clips of the part of the picture, noise and flicker apart, that changes from frame to frame."""
         values = []
         for k in range(12):
             frames = simulate_varied_clip(species, behavior, seed=8, index=k, size=48).frames.astype(float).mean(-1)
-            values.append((np.abs(np.diff(frames, axis=0)) > 25).mean())
+            coarse = np.diff(frames.reshape(8, 16, 3, 16, 3).mean(axis=(2, 4)), axis=0)
+            coarse -= np.median(coarse, axis=(1, 2), keepdims=True)
+            values.append((np.abs(coarse) > 12).mean())
         return np.median(values)
 
     for species in VARIED_BEHAVIORS:
         still, walk, run = (change(species, b) for b in ("still", "walk", "run"))
-        assert run > walk > 2 * still
+        assert run > walk > 2 * still + 0.01
 
 
 # -- seeds and splits ----------------------------------------------------------------------------------------
