@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import hashlib
-import json
 import math
 import signal
 import threading
@@ -46,8 +44,9 @@ from .parallel import (
     whole_state,
 )
 from .run_log import RunLog, finite_or_none
+from .same_run import hash_of_frozen, refuse_another_run, settings_of
 from .schedules import learning_rate
-from .trainer_config import FREE, TrainerConfig
+from .trainer_config import TrainerConfig
 
 EXIT_INTERRUPTED = 130  # what a command should exit with when a result says interrupted: queue it again
 MAX_SKIPPED_IN_A_ROW = 3
@@ -136,15 +135,16 @@ class Trainer:
         self.evaluators = tuple(evaluators)
         self.folder = Path(folder)
         self.layout: Layout = find_layout(device)
-        self.settings = _settings(config, objective, lr_scales, description)
-        self.teacher = _hash_of_frozen(objective)
+        self.settings = settings_of(config, objective, lr_scales, description)
+        self.teacher = hash_of_frozen(objective)
         self._log = RunLog(self.folder, active=self.layout.rank == 0, tensorboard=config.tensorboard)
         self._checkpoints = Checkpointer(
             self.folder / "checkpoints", self.layout, config.keep, asynchronous=config.asynchronous
         )
         self._latest = self._checkpoints.latest()
         self._record = None if self._latest is None else read_record(self._latest)
-        self._refuse_another_run()
+        if self._record is not None:
+            refuse_another_run(self.folder, self._record, self.settings, self.teacher, self.layout.world)
         parallelize(objective, config, self.layout)
         groups = parameter_groups(objective, config.optimizer.weight_decay, objective.no_weight_decay(), lr_scales)
         self.optimizer = make_optimizer(config.optimizer, groups)
@@ -356,26 +356,6 @@ class Trainer:
         self._batches = iter(())
         return record.step
 
-    def _refuse_another_run(self) -> None:
-        if self._record is None:
-            return
-        new, old = self.settings, self._record.settings
-        differ = [f"{name}: {a} there, {b} now" for name, a, b in _differences(old, new)]
-        if self._record.world == self.layout.world and old["accumulate"] != new["accumulate"]:
-            differ.append(f"accumulate: {old['accumulate']} there, {new['accumulate']} now")
-        if differ:
-            more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
-            raise ValueError(
-                f"{self.folder}: expected the settings of the run that is there, got others ({'; '.join(differ[:3])}"
-                f"{more}): choose another folder, or resume with the settings in its config.json"
-            )
-        if self._record.teacher != self.teacher:
-            old_teacher, teacher = self._record.teacher[:12] or "none", self.teacher[:12] or "none"
-            raise ValueError(
-                f"{self.folder}: expected the teacher of the run that is there ({old_teacher}), got another "
-                f"({teacher}): give the weights that the run was started with"
-            )
-
     def _whole_settings(self) -> dict[str, Any]:
         return {
             "trainer": dataclasses.asdict(self.config),
@@ -400,51 +380,6 @@ class Trainer:
 
 def _due(step: int, every: int, last: bool) -> bool:
     return every > 0 and (step % every == 0 or last)
-
-
-def _settings(
-    config: TrainerConfig,
-    objective: Objective,
-    lr_scales: Mapping[str, float] | None,
-    description: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """What must be the same when a run is resumed, as JSON gives it back."""
-    free = set(FREE) - {"accumulate"}  # stands in the settings, and is compared by itself
-    shapes = {name: tuple(p.shape) for name, p in objective.named_parameters() if p.requires_grad}
-    settings = {
-        **{name: value for name, value in dataclasses.asdict(config).items() if name not in free},
-        "objective": type(objective).__name__,
-        "parameters": hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16],
-        "lr_scales": dict(sorted((lr_scales or {}).items())),
-        "description": dict(description or {}),
-    }
-    try:
-        return json.loads(json.dumps(settings, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"description: expected JSON, got something else ({error})") from None
-
-
-def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Places at which two nests of dicts differ."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() | new.keys()):
-            if not name and key == "accumulate":
-                continue
-            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
-    elif old != new:
-        yield name, old, new
-
-
-def _hash_of_frozen(objective: Objective) -> str:
-    """Tell one teacher from another; empty if there is none."""
-    if not objective.frozen:
-        return ""
-    digest = hashlib.sha256()
-    for name, value in sorted(objective.state_dict().items()):
-        if name.startswith(objective.frozen):
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 @contextmanager
