@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -245,6 +246,8 @@ def _run(stage: Any, recipe: str, out: Path, dry_run: bool, corpus: list[str], *
     if result.interrupted:
         notice(f"interrupted at step {result.step}; the same command goes on")
         raise typer.Exit(EXIT_INTERRUPTED)
+    if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks for all
+        return
     scores = [(name, f"{value:.4g}") for name, value in result.metrics.items() if "/" in name and value is not None]
     if scores:
         _print_rows(f"Step {result.step}", ("what", "value"), scores)
