@@ -75,9 +75,9 @@ def _read(text: str) -> Said:
 
 _MOUSE = {
     "still": """
-        sit| still; do| not move; rest| in one place; stay| where it is; stand| still; be| at rest; keep| still;
+        sit| still; make| no movement; rest| in one place; stay| where it is; stand| still; be| at rest; keep| still;
         pause| in place
-        kept: rest| still; stay| in place and do| not move
+        kept: rest| still; stay| in place and make| no movement
         synonyms: be| motionless; freeze| completely; remain| immobile
         nouns: resting; immobility at rest; no movement
         """,
@@ -219,9 +219,9 @@ _MOUSE = {
 }
 _FLY = {
     "still": """
-        stand| still; do| not move; rest| in one place; stay| where it is; sit| still; be| at rest; keep| still;
+        stand| still; make| no movement; rest| in one place; stay| where it is; sit| still; be| at rest; keep| still;
         pause| in place
-        kept: rest| still; stay| in place and do| not move
+        kept: rest| still; stay| in place and make| no movement
         synonyms: be| motionless; freeze| completely; remain| immobile
         nouns: resting; standing still; no movement
         """,

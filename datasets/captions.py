@@ -44,25 +44,11 @@ _FLOORS = {
     "glass": "on glass",
     "food": "on food",
 }
-_DOUBLED = {
-    "run",
-    "sit",
-    "dig",
-    "rub",
-    "hop",
-    "spin",
-    "tap",
-    "flap",
-    "get",
-    "scan",
-    "stop",
-    "flip",
-    "dip",
-    "sprint_",
-    "cut",
-    "scrub",
-}
-_IRREGULAR = {"be": "is", "have": "has"}
+# Of the verbs that occur, those whose last letter is doubled.
+_DOUBLED = frozenset(
+    ("dig", "drum", "hit", "hop", "prop", "put", "rub", "run", "scan", "scrub", "sit", "slam", "spin", "step", "tap")
+)
+_IRREGULAR = {"be": "is", "woo": "woos"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +205,8 @@ def _caption(rng: np.random.Generator, scene: Scene, split: str, said: Said, phr
     templates = HELD_TEMPLATES if split == "unseen_sentences" else TEMPLATES
     if split == "unseen_synonyms" or not nouns:
         templates = tuple(t for t in templates if "{noun}" not in t)
+    if scene.must_say == "coat":
+        templates = tuple(t for t in templates if "{several}" not in t)
     template = templates[int(rng.integers(len(templates)))]
     noun = nouns[int(rng.integers(len(nouns)))] if nouns else ""
     caption = template.format(
@@ -227,7 +215,7 @@ def _caption(rng: np.random.Generator, scene: Scene, split: str, said: Said, phr
         finite=_conjugated(phrase, "finite"),
         gerund=_conjugated(phrase, "gerund"),
         noun=noun,
-        several=f"two {_PLURAL[name]}" if len(coats) == 2 else f"one {name}",
+        several=f"two {_PLURAL[name]}" if len(coats) == 2 and not scene.bystander else f"one {name}",
     )
     extras = _extras(rng, scene)
     caption = " ".join([caption, *extras])

@@ -70,7 +70,7 @@ def test_what_must_be_said_is_said():
     for caption in many("mouse", "digging", "unseen_combinations", must_say="place"):
         assert "home cage" in caption
     for caption in many("fly", "walk", "unseen_combinations", must_say="coat", coats=("yellow",)):
-        assert "yellow" in caption or "flies" in caption or "one fly" in caption
+        assert "yellow" in caption
 
 
 def test_colours_are_not_told_from_grey_pictures():
@@ -94,9 +94,9 @@ def test_grammar():
             assert not (one == "a" and two[0] in "aeiou"), caption
             assert one != two, caption
     text = " ".join(said)
-    for right in ("digging", "running", "lying", "sitting", "washes", "touches"):
+    for right in ("digging", "running", "lying", "sitting", "putting", "stepping", "washes", "touches", "lies", "woos"):
         assert right in text
-    for wrong in ("digi", "runi", "liei", "siti", "washs", "touchs", "scani", "tapi"):
+    for wrong in ("digi", "runi", "liei", "siti", "puti", "stepi", "washs", "touchs", "scani", "tapi", "doing not"):
         assert wrong not in text
 
 
