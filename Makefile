@@ -17,8 +17,8 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 PINS = -c constraints.txt
 TORCH_FROM = $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 # modules whose docstrings people read: not the simulator's insides
-PUBLIC = $(wildcard behavior_prism/*.py encoder/*.py encoder/pretraining/*.py datasets/[a-z]*.py \
-  analysis/*.py)
+PUBLIC = $(wildcard behavior_prism/*.py encoder/*.py encoder/pretraining/*.py encoder/pretraining/recipes/*.py \
+  datasets/[a-z]*.py analysis/*.py)
 # the checkout's own folders must never shadow other packages (`datasets`)
 export PYTHONSAFEPATH = 1
 
