@@ -27,7 +27,6 @@ from .feature_writer import FeatureWriter
 from .frame_pictures import MAX_UNDECODABLE, Undecodable, UndecodableFrameError
 from .individuals import find_individuals
 from .micro_batch import Batch, choose_batch
-from .prefetch import prefetch
 from .provenance import describe_extraction, describe_machine, now
 from .store import open_features, open_unfinished, partial_path, read_attrs, settings_key
 from .writer_lock import claim_shards, one_of_the_writers, only_writer
@@ -443,5 +442,4 @@ __all__ = [
     "finish_store",
     "partial_path",
     "plan_features",
-    "prefetch",
 ]

@@ -22,7 +22,7 @@ from torch import Tensor
 from .extraction_plan import ExtractionPlan
 from .frame_pictures import FrameBlock, Undecodable, frame_blocks
 from .micro_batch import Batch
-from .prefetch import prefetch
+from behavior_prism.datasets.prefetch import prefetch
 from .token_regions import pool_boxes, pool_grid
 
 

@@ -3,6 +3,7 @@
     python benchmarks/extraction.py                          # tiny and Base on two threads, some minutes
     python benchmarks/extraction.py --encoder tiny           # tiny alone
     python benchmarks/extraction.py --base-frames 128        # more frames of Base: the ends of the video weigh less
+    python benchmarks/extraction.py --memory 20000           # peak memory over a long file, beside a tenth of it
 
 Decode (with resizing), model and write are measured alone, with nothing beside them, then the whole. The naive loop
 sends every window through the whole encoder; the script a user would write today does so with ``transformers``' port,
@@ -12,6 +13,8 @@ decoding with PyAV. Both are timed on a few windows.
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -151,16 +154,42 @@ def report(name: str, size: tuple[int, int], frames: int, stride: int, windows: 
     print(f"  transformers script / total  {port / ours:6.2f}   ({port:.2f} s a window)", flush=True)
 
 
+PEAK = """
+import resource, sys
+import torch
+torch.set_num_threads(int(sys.argv[3]))
+from behavior_prism.analysis import extract_features
+from behavior_prism.datasets import load_recording
+from behavior_prism.encoder import load_encoder
+encoder = load_encoder("tiny", weights=None, device="cpu")
+extract_features(load_recording(sys.argv[1]), encoder, sys.argv[2])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def memory(frames: int, threads: int, folder: Path) -> None:
+    """Peak of a process of its own, for a short file and one ten times as long."""
+    for count in (frames // 10, frames):
+        video = write_video(folder / f"long-{count}.mp4", count, (240, 320))
+        command = [sys.executable, "-c", PEAK, str(video), str(folder / f"{count}.zarr"), str(threads)]
+        peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        print(f"tiny, {count} frames of 320x240: peak {int(peak) / 1024:.0f} MiB", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", choices=("all", "tiny", "base"), default="all")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tiny-frames", type=int, default=1200)
     parser.add_argument("--base-frames", type=int, default=80)
+    parser.add_argument("--memory", type=int, metavar="FRAMES", help="measure memory over so many frames, nothing else")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if args.memory:
+            memory(args.memory, args.threads, folder)
+            return
         if args.encoder in ("all", "tiny"):
             report("tiny", (480, 640), args.tiny_frames, 4, 8, folder)
             report("tiny", (1024, 1024), args.tiny_frames // 3, 4, 0, folder)

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from .annotations import frame_edges
+from .prefetch import prefetch
 
 ROUNDING = 1e-6  # seconds by which a time that was meant to be an edge may lie before it
 
@@ -136,21 +137,27 @@ class FrameSource(ABC):
     def __iter__(self) -> Iterator[np.ndarray]:
         return self.iter_frames()
 
-    def iter_frames(self, indices: Iterable[int] | None = None) -> Iterator[np.ndarray]:
+    def iter_frames(self, indices: Iterable[int] | None = None, *, ahead: int = 0) -> Iterator[np.ndarray]:
         """Yield frames one at a time.
 
         Parameters
         ----------
         indices : iterable of int, optional
             Which frames; all by default. Quick when they increase, right in any order.
+        ahead : int
+            Decode up to so many frames ahead in a thread while the present one is used. By default none are: it only
+            pays where the caller is busy between frames and there is a core to spare.
 
-        Yields
-        ------
-        numpy.ndarray
-            uint8, shape (height, width, channels): RGB, unless grey was asked for.
+        Returns
+        -------
+        iterator of numpy.ndarray
+            uint8, shape (height, width, channels): RGB, unless grey was asked for. What is wrong with a frame is raised
+            when its turn comes.
         """
-        for i in range(len(self)) if indices is None else indices:
-            yield self._one(operator.index(i))
+        if ahead < 0:
+            raise ValueError(f"ahead: expected a number of frames from 0 on, got {ahead}")
+        frames = (self._one(operator.index(i)) for i in (range(len(self)) if indices is None else indices))
+        return prefetch(frames, ahead) if ahead else frames
 
     def _one(self, i: int) -> np.ndarray:
         i = self._normalise(i)

@@ -8,7 +8,7 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from numbered_videos import numbered_frames, read_number, sent_to_a_worker
+from numbered_videos import numbered_frames, read_number, sent_to_a_worker, write_video
 
 from behavior_prism.datasets import Video, fingerprint, load_recording, open_video
 from behavior_prism.datasets.sources import ImageFolder, TiffStack
@@ -378,3 +378,22 @@ def test_pages_of_two_channels_are_not_frames(tmp_path):
     for axes in ("TYX", "ZYX"):
         tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 16, 16), np.uint8), imagej=True, metadata={"axes": axes})
         assert len(open_video(tmp_path / "a.tif", fps=1)) == 5
+
+
+def test_frames_that_are_decoded_ahead_are_the_same(tmp_path):
+    """In order, also when the reader stops early, and an error comes at its turn."""
+    path = write_video(tmp_path / "a.mkv", numbered_frames(60))
+    with open_video(path) as video:
+        wanted = [3, 4, 5, 40, 2, 59, 0]
+        assert [read_number(f) for f in video.iter_frames(wanted, ahead=4)] == wanted
+        some = video.iter_frames(ahead=3)
+        assert [read_number(next(some)) for _ in range(5)] == list(range(5))
+        before = threading.active_count()
+        some.close()
+        assert threading.active_count() == before - 1  # nothing goes on behind the reader's back
+        failing = video.iter_frames([1, 60], ahead=2)
+        assert read_number(next(failing)) == 1
+        with pytest.raises(IndexError, match="below 60, got 60"):
+            next(failing)
+        with pytest.raises(ValueError, match="ahead: expected"):
+            video.iter_frames(ahead=-1)
