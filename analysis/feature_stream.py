@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from behavior_prism.datasets.prefetch import prefetch
+
 from .extraction_plan import ExtractionPlan
 from .frame_pictures import FrameBlock, Undecodable, frame_blocks
 from .micro_batch import Batch
-from behavior_prism.datasets.prefetch import prefetch
 from .token_regions import pool_boxes, pool_grid
 
 
