@@ -12,6 +12,7 @@ behaviours.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import re
@@ -30,7 +31,7 @@ from behavior_prism.datasets.corpora import Corpus
 from behavior_prism.datasets.mixing import Alternation, clips_of_batch
 from behavior_prism.encoder.preprocess import resize_frames
 from behavior_prism.encoder.pretraining.masks import MaskConfig, draw_masks
-from behavior_prism.encoder.tokenizer import Tokenizer
+from behavior_prism.encoder.tokenizer import Tokenizer, canonicalize
 
 MAX_FAILED = 0.01  # share of clips that may be unreadable
 ATTEMPTS = 16  # clips tried in the place of an unreadable one
@@ -100,6 +101,8 @@ class Sample(NamedTuple):
         uint8, shape (T, height, width, 3).
     caption : str
         The one that was chosen; empty if there is none.
+    meaning : str
+        What it says, where that is known apart from its words.
     label : numpy.ndarray or None
         int8, shape (C,).
     rng : numpy.random.Generator
@@ -108,6 +111,7 @@ class Sample(NamedTuple):
 
     video: Tensor
     caption: str
+    meaning: str
     label: np.ndarray | None
     rng: np.random.Generator
 
@@ -130,7 +134,7 @@ class Finish(Protocol):
 
 @dataclass(frozen=True)
 class PairTexts:
-    """Texts of a contrastive batch, and which places of its frames are kept.
+    """Texts of a contrastive batch, which of them say the same, and which places of its frames are kept.
 
     Parameters
     ----------
@@ -151,11 +155,21 @@ class PairTexts:
         token_ids, paddings = self.tokenizer([sample.caption for sample in samples])
         longest = int((paddings == 0).sum(1).max())
         length = -(-longest // 16) * 16  # few lengths, so that few are compiled
-        batch = {"token_ids": token_ids[:, :length].contiguous(), "text_paddings": paddings[:, :length].contiguous()}
+        said = [sample.meaning or canonicalize(sample.caption) for sample in samples]
+        batch = {
+            "token_ids": token_ids[:, :length].contiguous(),
+            "text_paddings": paddings[:, :length].contiguous(),
+            "text_group": torch.tensor([_number_of(text) for text in said], dtype=torch.int64),
+        }
         if self.keep < self.places:
             kept = [np.sort(s.rng.choice(self.places, self.keep, replace=False)) for s in samples]
             batch["kept"] = torch.from_numpy(np.stack(kept).astype(np.int64))
         return batch
+
+
+def _number_of(text: str) -> int:
+    """The same in every process, for texts that differ in practice never."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 @dataclass(frozen=True)
@@ -344,9 +358,11 @@ class BatchMaker:
                 failed.append(Failure(step, corpus.name, corpus.describe(index), reason))
                 index = int(rng.integers(len(corpus)))
                 continue
-            caption = clip.captions[rng.integers(len(clip.captions))] if clip.captions else ""
+            which = int(rng.integers(len(clip.captions))) if clip.captions else 0
+            caption = clip.captions[which] if clip.captions else ""
+            meaning = clip.meanings[which] if clip.meanings else ""
             frames = self.augmentation(clip.frames, caption, rng)
-            return Sample(resize_frames(frames, self.image_size), caption, clip.label, rng)
+            return Sample(resize_frames(frames, self.image_size), caption, meaning, clip.label, rng)
         return None
 
 

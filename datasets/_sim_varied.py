@@ -21,7 +21,7 @@ from ._sim_optics import draw_optics
 from ._sim_parts import Body
 from ._sim_places import FLY_TINTS, MOUSE_COATS, PLACES, draw_ground
 from ._sim_shoot import add_bedding, add_things, draw_bars, shoot
-from .captions import SPLITS, Scene, captions_of
+from .captions import SPLITS, Scene, captions_of, told_of
 
 POINTS = {"mouse": MOUSE_POINTS, "fly": FLY_POINTS}
 _HEAD = {"mouse": MOUSE_POINTS.index("neck"), "fly": FLY_POINTS.index("head")}
@@ -45,6 +45,8 @@ class VariedClip:
         What the first animal does.
     captions : list of str
         Two sentences with words of the clip's split.
+    meanings : list of str
+        What each of them says, in words that are always the same.
     scene : Scene
         What the sentences are made from.
     fps : float
@@ -59,6 +61,7 @@ class VariedClip:
     species: str
     behavior: str
     captions: list[str]
+    meanings: list[str]
     scene: Scene
     fps: float
     points: np.ndarray
@@ -186,11 +189,13 @@ def render(
     space = np.stack(places, axis=1)[::exposures]  # (T, N, K, 3)
     absolute = (camera.project(space)[0] + 0.5) / scale - 0.5
     scene = replace(scene, direction=_direction(behavior, absolute[:, 0].mean(axis=1), size))
+    told = told_of(scene, split, words)
     return VariedClip(
         frames=frames,
         species=species,
         behavior=behavior,
-        captions=captions_of(scene, split, words),
+        captions=[caption for caption, _ in told],
+        meanings=[meaning for _, meaning in told],
         scene=scene,
         fps=fps,
         points=(absolute - shift[::exposures, None, None] / scale).astype(np.float32),

@@ -184,6 +184,28 @@ def captions_of(scene: Scene, split: str, rng: np.random.Generator, count: int =
     >>> len(captions), all("mouse" in caption for caption in captions)
     (2, True)
     """
+    return [caption for caption, _ in told_of(scene, split, rng, count)]
+
+
+def told_of(scene: Scene, split: str, rng: np.random.Generator, count: int = 2) -> list[tuple[str, str]]:
+    """Captions as of :func:`captions_of`, each with its meaning.
+
+    Parameters
+    ----------
+    scene, split, rng, count
+        As there.
+
+    Returns
+    -------
+    list of (str, str)
+        A caption, and what it says in words that are always the same: captions of one meaning tell no two clips apart
+        (``a mouse sits still`` and ``resting, a mouse``).
+
+    Raises
+    ------
+    ValueError
+        If ``split`` is unknown.
+    """
     _check_split(split)
     said = PHRASES[scene.species][scene.behavior]
     phrases = _phrases(said, split)
@@ -191,15 +213,16 @@ def captions_of(scene: Scene, split: str, rng: np.random.Generator, count: int =
     return [_caption(rng, scene, split, said, phrases[int(order[k % len(phrases)])]) for k in range(count)]
 
 
-def _caption(rng: np.random.Generator, scene: Scene, split: str, said: Said, phrase: str) -> str:
+def _caption(rng: np.random.Generator, scene: Scene, split: str, said: Said, phrase: str) -> tuple[str, str]:
     name = scene.species
     tell_coat = scene.must_say == "coat" or rng.random() < 0.5
     coats = [_visible_coat(scene, k) if tell_coat else "" for k in range(len(scene.coats))]
     subject = " ".join(filter(None, (coats[0], name)))
     both = len(coats) == 2 and "{o}" in phrase
-    other = f"another {name}"
+    other, other_coat = f"another {name}", ""
     if both and coats[0] != coats[1] and coats[1]:
-        other = _article(f"{coats[1]} {name}")
+        other_coat = coats[1]
+        other = _article(f"{other_coat} {name}")
     phrase = phrase.replace("{o}", other)
     nouns = said.nouns if split not in ("unseen_synonyms",) else ()
     templates = HELD_TEMPLATES if split == "unseen_sentences" else TEMPLATES
@@ -219,10 +242,13 @@ def _caption(rng: np.random.Generator, scene: Scene, split: str, said: Said, phr
     )
     extras = _extras(rng, scene)
     caption = " ".join([caption, *extras])
-    views = _VIEWS[scene.view]
-    return caption + (
-        f", {views[int(rng.integers(len(views)))]}" if rng.random() < (0.2 if scene.view == "top" else 0.5) else ""
-    )
+    meaning = [name, scene.behavior, coats[0] if "{several}" not in template else ""]
+    meaning += [other_coat if "{finite}" in template or "{gerund}" in template else "", *extras]
+    if rng.random() < (0.2 if scene.view == "top" else 0.5):
+        views = _VIEWS[scene.view]
+        caption += f", {views[int(rng.integers(len(views)))]}"
+        meaning.append(scene.view)
+    return caption, "; ".join(meaning)
 
 
 def _check_split(split: str) -> None:

@@ -36,11 +36,15 @@ class Clip:
         What is seen, in other words each; none if there is none.
     label : numpy.ndarray, optional
         Three-state labels (-1 not scored, 0, 1), int8, shape (behaviours,).
+    meanings : tuple of str
+        What each caption says, in words that are always the same, where that is known: captions of one meaning do not
+        tell their clips apart.
     """
 
     frames: np.ndarray
     captions: tuple[str, ...] = ()
     label: np.ndarray | None = None
+    meanings: tuple[str, ...] = ()
 
 
 class Corpus(ABC):
@@ -448,7 +452,7 @@ class SimulatedCorpus(Corpus):
         clip = simulate_varied_clip(
             self.species, seed=self.seed, index=index, num_frames=num_frames, size=self.size, split=self.split
         )
-        return Clip(clip.frames, tuple(clip.captions))
+        return Clip(clip.frames, tuple(clip.captions), meanings=tuple(clip.meanings))
 
     def _describe(self, index: int) -> str:
         return f"simulator: seed {self.seed}, clip {index} of {self.split}"

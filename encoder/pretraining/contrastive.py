@@ -10,6 +10,10 @@ the parameter after each step, here it gets no gradient that leads further beyon
 the trainer and works on parameters split over processes. "Cropped" is read as the first position. For clips of other
 lengths the encoder interpolates its positions, as it always does.
 
+Two texts of a batch that say the same are both right for either clip; as negatives they would be wrong. Where a batch
+says which those are (``text_group``), they are left out of the sums. The paper says nothing about it: in its batches
+they are rare, in those of a simulator or of a small corpus they are not.
+
 In the paper's stage 1 the pooler follows the encoder directly; layers in between came with the released video-text
 models. Both work here: ``num_auxiliary_layers`` of the model says which, 0 is the paper's.
 
@@ -85,8 +89,9 @@ class ContrastiveConfig:
 class ContrastiveObjective(Objective):
     """Learn a video-text model from clips (or images) with texts.
 
-    A batch holds ``video`` uint8 (B, T, H, W, 3), ``token_ids`` int64 (B, L), ``text_paddings`` (B, L) and, for token
-    dropping, ``kept`` int64 (B, K): the places of a frame that are seen.
+    A batch holds ``video`` uint8 (B, T, H, W, 3), ``token_ids`` int64 (B, L), ``text_paddings`` (B, L); for token
+    dropping, ``kept`` int64 (B, K): the places of a frame that are seen; and, where texts may say the same,
+    ``text_group`` int64 (B,): equal for those that do, which are then no negatives of each other's clips.
 
     Parameters
     ----------
@@ -140,7 +145,8 @@ class ContrastiveObjective(Objective):
         ValueError
             If the batch is not what it should be.
         """
-        return self._contrast(*self._embed(_pairs_of(batch)))
+        pairs = _pairs_of(batch)
+        return self._contrast(*self._embed(pairs), pairs.get("text_group"))
 
     def backward(self, batch: Batch, scale: float = 1.0) -> dict[str, Tensor]:
         """Add the gradients of ``scale * loss`` to the parameters', by chunks if the configuration says so.
@@ -165,7 +171,10 @@ class ContrastiveObjective(Objective):
         pairs = _pairs_of(batch)
         if self.config.chunk_size is None or self.config.chunk_size >= num_samples(pairs):
             return super().backward(pairs, scale)
-        loss, metrics = cached_backward(self.embed, self.contrast, pairs, self.config.chunk_size, scale)
+        groups = pairs.get("text_group")
+        loss, metrics = cached_backward(
+            self.embed, lambda video, text: self.contrast(video, text, groups), pairs, self.config.chunk_size, scale
+        )
         return {"loss": loss, **metrics}
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -228,13 +237,17 @@ class ContrastiveObjective(Objective):
         """
         return self._embed_text(batch)
 
-    def contrast(self, video_BD: Tensor, text_BD: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def contrast(
+        self, video_BD: Tensor, text_BD: Tensor, text_group_B: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compare embeddings of pairs, with those of all processes.
 
         Parameters
         ----------
         video_BD, text_BD : torch.Tensor
             From :meth:`embed`.
+        text_group_B : torch.Tensor, optional
+            int64, equal for texts that say the same, over all processes.
 
         Returns
         -------
@@ -245,7 +258,7 @@ class ContrastiveObjective(Objective):
             ``video_std`` and ``text_std``: deviation of a channel, 1 if embeddings fill the space evenly, 0 if they
             are all the same.
         """
-        return self._contrast(video_BD, text_BD)
+        return self._contrast(video_BD, text_BD, text_group_B)
 
     def learned_model(self) -> VideoTextModel:
         """What is kept when training is over.
@@ -310,7 +323,9 @@ class ContrastiveObjective(Objective):
             return encode_images(encoder, video, kept)
         return encoder(video) if kept is None else encode_kept_places(encoder, video, kept)
 
-    def _contrast(self, video_BD: Tensor, text_BD: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _contrast(
+        self, video_BD: Tensor, text_BD: Tensor, text_group_B: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         scale = bounded(self.log_scale, -math.log(self.config.min_temperature)).exp()
         videos_GD, texts_GD = gather_rows(torch.cat([video_BD, text_BD], dim=1)).chunk(2, dim=1)
         b = len(video_BD)
@@ -318,6 +333,10 @@ class ContrastiveObjective(Objective):
         with torch.autocast(video_BD.device.type, enabled=False):  # in bfloat16 logits of 100 would be half a unit off
             to_text_BG = scale * (video_BD @ texts_GD.T)
             to_video_BG = scale * (text_BD @ videos_GD.T)
+        if text_group_B is not None:
+            same_BG = text_group_B[:, None] == gather_rows(text_group_B)
+            same_BG = same_BG.scatter(1, own_B[:, None], False)
+            to_text_BG, to_video_BG = (x.masked_fill(same_BG, -math.inf) for x in (to_text_BG, to_video_BG))
         loss = (F.cross_entropy(to_text_BG, own_B) + F.cross_entropy(to_video_BG, own_B)) / 2
         with torch.no_grad():
             metrics = {
@@ -345,8 +364,10 @@ def _pairs_of(batch: Batch) -> Batch:
     wanted = ("video", "token_ids", "text_paddings")
     if missing := [name for name in wanted if name not in batch]:
         raise ValueError(f"batch: expected {', '.join(wanted)}, got {sorted(batch)} (no {missing[0]})")
-    pairs = {name: batch[name] for name in (*wanted, "kept") if name in batch}
+    pairs = {name: batch[name] for name in (*wanted, "kept", "text_group") if name in batch}
     num_samples(pairs)
+    if (group := pairs.get("text_group")) is not None and (group.ndim != 1 or group.dtype != torch.int64):
+        raise ValueError(f"text_group: expected int64 of shape (B,), got {group.dtype} of shape {(*group.shape,)}")
     if pairs["video"].ndim != 5:
         raise ValueError(f"video: expected shape (B, T, H, W, 3), got {(*pairs['video'].shape,)}")
     return pairs

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from behavior_prism.datasets.corpora import Clip, Corpus, SimulatedCorpus
+from behavior_prism.datasets.simulate import simulate_captions
 from behavior_prism.encoder.pretraining.masks import MaskConfig
-from behavior_prism.encoder.tokenizer import Tokenizer
+from behavior_prism.encoder.tokenizer import Tokenizer, canonicalize
 from behavior_prism.pretrain_batches import Augmentation, BatchMaker, ClipBatches, Labels, MaskedTokens, PairTexts
 
 pytestmark = pytest.mark.torch
@@ -57,11 +58,11 @@ def tokenizer(tmp_path_factory):
     import sentencepiece
 
     folder = tmp_path_factory.mktemp("pieces")
-    sentences = ["a mouse runs to the left.", "a mouse turns right.", "a fly walks and grooms its wings."] * 4
+    sentences = [canonicalize(text) for text in simulate_captions(150)]
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences),
         model_prefix=str(folder / "tokenizer"),
-        vocab_size=40,
+        vocab_size=300,
         hard_vocab_limit=False,
         pad_id=0,
         unk_id=1,
@@ -180,10 +181,23 @@ def test_texts_and_kept_places(tokenizer):
     assert length % 16 == 0 and (paddings[:, length:] == 1).all()
     rows = {tuple(row.tolist()) for step in range(5) for row in maker(step).batch["token_ids"]}
     assert rows == {tuple(row[:length].tolist()) for row in ids}  # either caption comes up
+    groups = {(tuple(row.tolist()), int(g)) for row, g in zip(batch["token_ids"], batch["text_group"], strict=True)}
+    assert len(groups) == len({row for row, _ in groups}) == len({g for _, g in groups}) == 2  # one number a caption
     assert "kept" not in make(finish=PairTexts(tokenizer, 16, 16))(0).batch
     long = make([Numbered(captions=("mouse " * 80,))], finish=PairTexts(tokenizer, 16, 16))
     with pytest.raises(ValueError, match="numbered: text: expected at most 64 tokens"):
         next(iter(ClipBatches(long)))
+
+
+def test_captions_of_one_meaning_are_one_group(tokenizer):
+    corpus = SimulatedCorpus(size=32, species="fly", clips=400)
+    batch = make([corpus], batch=40, num_frames=1, finish=PairTexts(tokenizer, 16, 16))(0).batch
+    same = batch["text_group"][:, None] == batch["text_group"]
+    assert 40 < int(same.sum()) < 100  # some say the same as others, most do not
+    texts = batch["token_ids"]
+    other_words = (texts[:, None] != texts).any(-1)
+    assert bool((same & other_words).any())
+    assert bool((same | other_words).all())  # the same words never say different things
 
 
 def test_labels():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from behavior_prism.datasets._sim_phrases import PHRASES
-from behavior_prism.datasets.captions import SPLITS, Scene, _words_of, captions_of, prompts_of, vocabulary
+from behavior_prism.datasets.captions import SPLITS, Scene, _words_of, captions_of, prompts_of, told_of, vocabulary
 from behavior_prism.datasets.simulate import VARIED_BEHAVIORS
 
 ALL = [(species, behavior) for species, behaviors in VARIED_BEHAVIORS.items() for behavior in behaviors]
@@ -55,6 +55,26 @@ def test_splits_keep_words_apart(species, behavior):
             for p in said.kept
             if any(p.split("|")[0] in s and p.replace("|", "") in s for s in many(species, behavior, split))
         ]
+
+
+def test_meanings_are_what_captions_tell():
+    """One meaning has many wordings, one wording one meaning; a meaning names the coat if the caption does."""
+    rng = np.random.default_rng(0)
+    meaning_of, wordings = {}, {}
+    for species, behavior in ALL:
+        for coats, view in itertools.product((("white",) * 2, ("black", "white"), ("brown",)), ("top", "side")):
+            scene = scene_of(species, behavior, coats=coats, view=view)
+            for caption, meaning in told_of(scene, "train", rng, 30):
+                assert meaning_of.setdefault(caption, meaning) == meaning, caption
+                wordings.setdefault(meaning, set()).add(caption)
+                assert (coats[0] in caption.split()) == (coats[0] in meaning.split("; ")), (caption, meaning)
+                assert ("dim light" in caption) == ("dim light" in meaning)
+                assert (", " in caption and caption.endswith("view")) <= meaning.endswith(view), (caption, meaning)
+    plain = wordings["fly; walk; ; "]
+    assert len(plain) > 10 and any("walk" in caption for caption in plain)
+    scene = scene_of("mouse", "digging")
+    told = told_of(scene, "train", np.random.default_rng(3))
+    assert captions_of(scene, "train", np.random.default_rng(3)) == [caption for caption, _ in told]
 
 
 def test_vocabulary_holds_every_word_of_every_split():

@@ -21,7 +21,7 @@ SIZES = VideoTextConfig(
 )
 
 
-def pairs(n, *, frames=2, side=12, keep=None, seed=5):
+def pairs(n, *, frames=2, side=12, keep=None, groups=None, seed=5):
     """Clips of noise and texts of random tokens, in the format of a batch."""
     generator = torch.Generator().manual_seed(seed)
     places = (side // 6) ** 2
@@ -33,6 +33,8 @@ def pairs(n, *, frames=2, side=12, keep=None, seed=5):
     }
     if keep is not None:
         batch["kept"] = torch.rand(n, places, generator=generator).argsort(1)[:, :keep].sort(1).values
+    if groups is not None:
+        batch["text_group"] = torch.tensor(groups)
     return batch
 
 

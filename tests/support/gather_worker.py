@@ -26,6 +26,7 @@ from behavior_prism.encoder.pretraining.trainer_config import TrainerConfig
 
 CASES = {"whole": None, "chunks": 1, "sharded": None, "sharded_chunks": 1, "sharded_by_trainer": 1}
 NUM_PAIRS = 4
+GROUPS = (-3, 5, -3, 7)  # texts that say the same lie in both processes
 
 
 def shard(stage, mesh):
@@ -62,7 +63,7 @@ def main() -> None:
     rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
-    batch, own = pairs(NUM_PAIRS, keep=3), NUM_PAIRS // world
+    batch, own = pairs(NUM_PAIRS, keep=3, groups=GROUPS), NUM_PAIRS // world
     mine = {name: value[rank * own : (rank + 1) * own] for name, value in batch.items()}
     mesh = dist.device_mesh.init_device_mesh("cpu", (world,))
     for case, chunk_size in CASES.items():

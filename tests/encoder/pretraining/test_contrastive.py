@@ -50,6 +50,22 @@ def test_loss_by_hand():
     assert float(metrics["video_std"]) == pytest.approx(deviation * math.sqrt(2))
 
 
+def test_texts_that_say_the_same_are_no_negatives():
+    """The same three pairs, of which texts 1 and 2 are one: clip 1 knows no text 2, and clip 2 no text 1."""
+    stage = objective(ContrastiveConfig(temperature=0.5))
+    video = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    text = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    e2 = math.exp(2)
+    by_clip = [math.log(e2 + 2) - 2, math.log(1 + e2) - 2, math.log(e2 + 1) - 0]
+    by_text = [math.log(2 * e2 + 1) - 2, math.log(e2 + 1) - 2, math.log(1 + 1) - 0]
+    loss, metrics = stage.contrast(video, text, torch.tensor([4, 9, 9]))
+    assert float(loss) == pytest.approx((sum(by_clip) + sum(by_text)) / 6, abs=1e-6)
+    assert float(metrics["video_to_text_accuracy"]) == pytest.approx(2 / 3)
+    assert torch.equal(stage.contrast(video, text, torch.tensor([4, 9, 8]))[0], stage.contrast(video, text)[0])
+    # and where all say the same there is nothing to tell apart
+    assert float(stage.contrast(video, text, torch.zeros(3, dtype=torch.int64))[0]) == 0
+
+
 def test_collapse_is_seen_in_the_deviations():
     same = F.normalize(torch.ones(4, 24), dim=1)
     _, metrics = objective().contrast(same, F.normalize(torch.eye(24)[:4], dim=1))
@@ -112,7 +128,7 @@ def gradients(stage, batch, scale=1.0):
 @pytest.mark.parametrize("keep", [None, 2])
 @pytest.mark.parametrize("chunk_size", [1, 3])
 def test_chunks_give_the_gradients_of_the_whole_batch(chunk_size, keep):
-    batch = pairs(7, keep=keep)
+    batch = pairs(7, keep=keep, groups=None if keep is None else (0, 1, 2, 1, 3, 1, 4))
     (whole, expected), (cached, got) = (
         gradients(objective(ContrastiveConfig(chunk_size=size)), batch, 0.5) for size in (None, chunk_size)
     )
@@ -271,6 +287,8 @@ def test_what_a_batch_holds_besides_is_left_alone():
         ({"video": torch.zeros(4, 12, 12, 3, dtype=torch.uint8)}, r"\(B, T, H, W, 3\), got \(4, 12, 12, 3\)"),
         ({"video": torch.zeros(4, 2, 13, 12, 3, dtype=torch.uint8)}, "multiples of the patch .6., got 13x12"),
         ({"kept": torch.full((4, 2), 4)}, "kept: expected places"),
+        ({"text_group": torch.zeros(4)}, r"text_group: expected int64 of shape \(B,\), got torch.float32"),
+        ({"text_group": torch.zeros(3, dtype=torch.int64)}, "the same number of samples .*'text_group': 3"),
         ({"token_ids": torch.full((4, 6), 50)}, "text_token_ids from 0 to 49, got 50"),
     ],
 )

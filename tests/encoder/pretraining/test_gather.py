@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from contrastive_pairs import objective, pairs  # tests/support/
-from gather_worker import CASES, NUM_PAIRS, evaluate
+from gather_worker import CASES, GROUPS, NUM_PAIRS, evaluate
 from safetensors.torch import load_file
 
 from behavior_prism.encoder.pretraining.gather import bounded, gather_rows, num_processes, process_index
@@ -65,7 +65,7 @@ def two_processes(tmp_path_factory):
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_equal_one(two_processes, case):
     stage = objective()
-    metrics = stage.backward(pairs(NUM_PAIRS, keep=3))
+    metrics = stage.backward(pairs(NUM_PAIRS, keep=3, groups=GROUPS))
     got = load_file(two_processes / f"{case}.safetensors")
     for name, value in metrics.items():
         assert float(got[f"metrics.{name}"]) == pytest.approx(float(value), abs=1e-6), name
