@@ -23,7 +23,7 @@ import av
 import cv2
 import numpy as np
 
-from behavior_prism.datasets import Video
+from behavior_prism.datasets import TorchcodecVideo, Video
 from behavior_prism.datasets.frame_index import build_frame_index
 
 ROUNDS, SIDE, CLIP, CLIPS, MOST = 4, 288, 16, 8, 3000
@@ -126,6 +126,10 @@ def sequential(path: Path, others: dict[str, Any]) -> dict[str, Callable[[int], 
         "ours + cv2.resize": lambda n: resized(Video(path).iter_frames(range(n))),
         "OpenCV + cv2.resize": lambda n: resized(by_opencv(n)),
     }
+    if "torchcodec" in others:
+        runs["ours by torchcodec, 288x288"] = lambda n: through(
+            TorchcodecVideo(path, size=(SIDE, SIDE)).iter_frames(range(n))
+        )
     for name, open_it in others.items():
         runs[f"{name} + cv2.resize"] = lambda n, o=open_it: resized(plain(o, n))  # type: ignore[misc]
     return runs
@@ -159,6 +163,9 @@ def clips(path: Path, others: dict[str, Any]) -> dict[str, Callable[[list[int]],
         "ours": lambda starts: [ours[s : s + CLIP] for s in starts] and None,
         "OpenCV (can be the wrong frames)": opencv,
     }
+    if "torchcodec" in others:
+        by_torchcodec = TorchcodecVideo(path)
+        runs["ours by torchcodec"] = lambda starts: [by_torchcodec[s : s + CLIP] for s in starts] and None
     for name, open_it in others.items():
         reader = open_it(path)
         if hasattr(reader, "get_batch"):

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from .sources import open_video
     from .timestamps import Timestamps, read_timestamps
+    from .torchcodec_video import TorchcodecVideo
     from .track_alignment import TrackAlignment, align_tracks, alignment_of
     from .tracks import load_tracks, save_tracks
     from .video import Video
@@ -103,6 +104,7 @@ _HOME_OF = {
     "simulate_recording": "simulate",
     "write_recording": "simulate",
     "open_video": "sources",
+    "TorchcodecVideo": "torchcodec_video",
     "TrackAlignment": "track_alignment",
     "align_tracks": "track_alignment",
     "alignment_of": "track_alignment",
@@ -147,6 +149,7 @@ __all__ = [
     "SimulatedClip",
     "SimulatedRecording",
     "Timestamps",
+    "TorchcodecVideo",
     "TrackAlignment",
     "Video",
     "VideoSequence",

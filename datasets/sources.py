@@ -18,6 +18,7 @@ import numpy as np
 
 from .frame_source import FrameSource
 from .timestamps import Timestamps
+from .torchcodec_video import open_video_file
 from .video import Video
 from .video_sequence import VideoSequence, in_natural_order
 
@@ -34,6 +35,8 @@ def open_video(
     gaps: Sequence[float] | None = None,
     start_times: Sequence[float] | None = None,
     allow_cut_short: bool = False,
+    decoder: str = "pyav",
+    device: str = "cpu",
 ) -> FrameSource:
     """Open whatever frames are in: a video file, a folder of images, a TIFF stack, a ``.npy`` file or an array.
 
@@ -52,6 +55,10 @@ def open_video(
         Of the files of one session, as in :class:`VideoSequence`; the files are then taken in the order given.
     allow_cut_short : bool
         As in :class:`Video`.
+    decoder : {"pyav", "torchcodec"}
+        What decodes video files; torchcodec is optional and has to be installed, see :class:`TorchcodecVideo`.
+    device : str
+        Where torchcodec decodes: ``"cpu"`` or ``"cuda"``.
 
     Returns
     -------
@@ -62,6 +69,8 @@ def open_video(
     ------
     FileNotFoundError, ValueError
         If it cannot be used or the times do not fit it; later, if a picture cannot be read or is of another size.
+    ImportError
+        If torchcodec is asked for and not there.
 
     Examples
     --------
@@ -76,28 +85,40 @@ def open_video(
     if begins_known and not isinstance(source, (list, tuple)):
         what = "an array" if isinstance(source, np.ndarray) else str(source)
         raise ValueError(f"gaps, start_times: expected a list of files of one session to go with, got {what}")
-    if isinstance(source, np.ndarray):
-        return ArrayFrames(source, times=times, fps=fps)
+    options: dict[str, Any] = {"allow_cut_short": allow_cut_short, "decoder": decoder, "device": device}
     video: Video | VideoSequence
     if isinstance(source, (list, tuple)):
         if own_times:
-            return VideoSequence(source, gaps=gaps, start_times=start_times, allow_cut_short=allow_cut_short)
+            return VideoSequence(source, gaps=gaps, start_times=start_times, **options)
         # where times are given, a file that lost its end is no gap of unknown length
         none = [0.0] * (len(source) - 1)
-        video = VideoSequence(in_natural_order(source), gaps=none, allow_cut_short=allow_cut_short)
+        video = VideoSequence(in_natural_order(source), gaps=none, **options)
         video.take_times(*_clock(video.path, len(video), times, fps))
         return video
+    pictures = _open_pictures(source, times, fps)  # type: ignore[arg-type]
+    if pictures is not None:
+        if decoder != "pyav":
+            raise ValueError(f"{pictures.path}: expected a video file for the decoder {decoder!r}, got pictures")
+        return pictures
     path = Path(source)  # type: ignore[arg-type]
+    video = open_video_file(path, **options)
+    if not own_times:
+        video.take_times(*_clock(path, len(video), times, fps))
+    return video
+
+
+def _open_pictures(source: np.ndarray | str | os.PathLike[str], times: Any, fps: float | None) -> FrameSource | None:
+    """What is no video file; None if it has to be one."""
+    if isinstance(source, np.ndarray):
+        return ArrayFrames(source, times=times, fps=fps)
+    path = Path(source)
     if path.is_dir():
         return ImageFolder(path, times=times, fps=fps)
     if path.suffix.lower() in TIFF_ENDINGS:
         return TiffStack(path, times=times, fps=fps)
     if path.suffix.lower() == ".npy":
         return ArrayFrames(path, times=times, fps=fps)
-    video = Video(path, allow_cut_short=allow_cut_short)
-    if not own_times:
-        video.take_times(*_clock(path, len(video), times, fps))
-    return video
+    return None
 
 
 class ImageFolder(FrameSource):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .frame_source import ROUNDING, FrameSource
+from .torchcodec_video import open_video_file
 from .video import Video
 
 MOST_OPEN = 2  # files; one to read from and the one before or after it
@@ -35,7 +36,8 @@ class VideoSequence(FrameSource):
     start_times : sequence of float, optional
         In place of ``gaps``: when each file begins [s], by one clock of any origin.
     **options
-        For every :class:`Video`: ``allow_cut_short``, ``size``, ``grey``, ``cache_mb``.
+        For every :class:`Video`: ``allow_cut_short``, ``size``, ``grey``, ``cache_mb``; and ``decoder`` and
+        ``device``, as in :func:`open_video`.
 
     Attributes
     ----------
@@ -85,7 +87,7 @@ class VideoSequence(FrameSource):
         twice = next((p for k, p in enumerate(files) if p in files[:k]), None)
         if twice is not None:
             raise ValueError(f"{twice}: expected every file of a session once, got it twice")
-        self._videos = [Video(p, **options) for p in files]
+        self._videos = [open_video_file(p, **options) for p in files]
         for video in self._videos:
             if video.shape[1:] != self._videos[0].shape[1:]:
                 (h, w), (h0, w0) = video.shape[1:3], self._videos[0].shape[1:3]

@@ -26,6 +26,7 @@ TEST = {
     **DEMO,
     "Xvfb": "xvfb",
     "xauth": "xauth",
+    "ffmpeg": "ffmpeg",  # torchcodec loads its libraries
     "libEGL.so.1": "libegl1",
     "libGLX_mesa.so.0": "libglx-mesa0",
     "libOpenGL.so.0": "libopengl0",

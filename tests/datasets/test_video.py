@@ -35,10 +35,28 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_frame_is_the_one_asked_for(video_file, kind):
+NOT_BY_TORCHCODEC = {  # refused: tests of test_torchcodec_video.py
+    "mpeg4 with B-frames in avi",
+    "h264 with B-frames in avi",
+    "h264 with an open GOP in avi",
+    "mpeg2 with B-frames",
+}
+
+
+def with_decoders(kinds):
+    """Pairs of a kind of file and a decoder that reads it."""
+    by_torchcodec = [
+        pytest.param(k, "torchcodec", marks=pytest.mark.torch) for k in kinds if k not in NOT_BY_TORCHCODEC
+    ]
+    return pytest.mark.parametrize(
+        ("kind", "open_file"), [*((k, "pyav") for k in kinds), *by_torchcodec], indirect=["open_file"]
+    )
+
+
+@with_decoders(KINDS)
+def test_every_frame_is_the_one_asked_for(video_file, kind, open_file):
     name, options = KINDS[kind]
-    video = Video(video_file(70, name, **options))
+    video = open_file(video_file(70, name, **options))
     assert len(video) == 70
     assert [read_number(f) for f in video] == list(range(70))
     order = np.random.default_rng(0).permutation(70)[:25]
@@ -47,11 +65,11 @@ def test_every_frame_is_the_one_asked_for(video_file, kind):
     assert [read_number(f) for f in video[60:2:-7]] == list(range(60, 2, -7))
 
 
-def test_variable_rate_goes_by_time(tmp_path):
+def test_variable_rate_goes_by_time(tmp_path, open_file):
     gaps = np.random.default_rng(1).integers(10, 90, 80)
     times = np.cumsum(gaps) - gaps[0]
     path = write_video(tmp_path / "vfr.mkv", numbered_frames(80), times=times, options={"bf": "2", "g": "30"})
-    video = Video(path)
+    video = open_file(path)
     assert len(video) == 80
     np.testing.assert_allclose(video.times, times / 1000, atol=1e-3)
     order = np.random.default_rng(2).permutation(80)[:30]
@@ -73,8 +91,8 @@ def test_index_out_of_range(video_file):
         video[5]
 
 
-def test_travels_to_another_process(video_file):
-    video = Video(video_file(30))
+def test_travels_to_another_process(video_file, open_file):
+    video = open_file(video_file(30))
     assert read_number(video[7]) == 7
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert read_number(pool.submit(operator.getitem, video, 3).result()) == 3
@@ -98,8 +116,8 @@ def test_two_videos_in_two_threads(video_file):
     assert wrong == []
 
 
-def test_one_video_in_three_threads(video_file):
-    video = Video(video_file(60, options={"g": "20"}))
+def test_one_video_in_three_threads(video_file, open_file):
+    video = open_file(video_file(60, options={"g": "20"}))
     wrong: list[int] = []
 
     def read(seed: int) -> None:
@@ -141,11 +159,11 @@ def drawn_files(tmp_path_factory):
     return {kind: write_video(folder / KINDS[kind][0], frames, **KINDS[kind][1]) for kind in DRAWN}
 
 
-@pytest.mark.parametrize("kind", DRAWN)
+@with_decoders(DRAWN)
 @given(steps=st.lists(STEP, min_size=1, max_size=8), cache_mb=st.sampled_from([0.0, 0.03, 32.0]))
 @settings(max_examples=25)
-def test_any_way_of_reading(drawn_files, kind, steps, cache_mb):
-    video = Video(drawn_files[kind], cache_mb=cache_mb)
+def test_any_way_of_reading(drawn_files, kind, steps, cache_mb, open_file):
+    video = open_file(drawn_files[kind], cache_mb=cache_mb)
     truth = np.arange(70)
     for how, what in steps:
         if how in ("slice", "array"):
@@ -163,8 +181,8 @@ def test_any_way_of_reading(drawn_files, kind, steps, cache_mb):
             assert read_number(video[what]) == truth[what]
 
 
-def test_index_arrays_as_in_numpy(video_file):
-    video = Video(video_file(20))
+def test_index_arrays_as_in_numpy(video_file, open_file):
+    video = open_file(video_file(20))
     windows = np.arange(6).reshape(2, 3) * 3
     assert video[windows].shape == (2, 3, 64, 96, 3)
     assert [read_number(f) for f in video[windows].reshape(6, 64, 96, 3)] == windows.ravel().tolist()
@@ -198,21 +216,21 @@ def test_stepping_backward_decodes_once(video_file, monkeypatch):
     assert [read_number(video[i]) for i in range(49, 20, -1)] == list(range(49, 20, -1))
 
 
-def test_size_and_grey(video_file):
+def test_size_and_grey(video_file, open_file):
     path = video_file(20)
-    plain = Video(path)
-    small = Video(path, size=(32, 40))
+    plain = open_file(path)
+    small = open_file(path, size=(32, 40))
     assert small.shape == (20, 32, 40, 3) and small[3].shape == (32, 40, 3)
     assert [read_number(f) for f in small[::-3]] == list(range(20))[::-3]
     by_opencv = cv2.resize(plain[7], (40, 32), interpolation=cv2.INTER_AREA)
     assert np.abs(small[7].astype(float) - by_opencv).mean() < 2
-    grey = Video(path, grey=True)
+    grey = open_file(path, grey=True)
     assert grey.shape == (20, 64, 96, 1) and grey[2:5].shape == (3, 64, 96, 1)
     assert np.abs(grey[7][..., 0].astype(float) - cv2.cvtColor(plain[7], cv2.COLOR_RGB2GRAY)).mean() < 2
     assert grey[0].min() < 25 and grey[1].max() > 230
-    assert sent_to_a_worker(Video(path, size=(32, 40), grey=True))[1].shape == (32, 40, 1)
+    assert sent_to_a_worker(open_file(path, size=(32, 40), grey=True))[1].shape == (32, 40, 1)
     with pytest.raises(ValueError, match=r"expected a size of \(height, width\) of at least one pixel, got \(0, 40\)"):
-        Video(path, size=(0, 40))
+        open_file(path, size=(0, 40))
 
 
 def test_time_to_frame(tmp_path):
@@ -339,9 +357,9 @@ def test_small_files_are_not_kept(video_file, tmp_path, monkeypatch):
 
 
 @pytest.mark.shared
-def test_old_444_file_reads_the_same_from_any_key_frame(shared_data):
+def test_old_444_file_reads_the_same_from_any_key_frame(shared_data, open_file):
     # its encoder's version stands in the first packet only; a decoder that never saw it gets everything wrong
-    video = Video(shared_data / "deeplabcut-openfield" / "m3v1mp4.mp4")
+    video = open_file(shared_data / "deeplabcut-openfield" / "m3v1mp4.mp4")
     wanted = [190, 370, 560]
     by_reading_through = {}
     for i, frame in enumerate(video.iter_frames(range(561))):
@@ -349,7 +367,7 @@ def test_old_444_file_reads_the_same_from_any_key_frame(shared_data):
             by_reading_through[i] = frame
     video.close()
     for i in reversed(wanted):
-        fresh = Video(video.path)
+        fresh = open_file(video.path)
         assert np.array_equal(fresh[i], by_reading_through[i])
 
 
@@ -402,13 +420,13 @@ def test_no_time_stamps_at_all(video_file):
         Video(path)
 
 
-def test_cut_short_is_noticed(video_file, tmp_path):
+def test_cut_short_is_noticed(video_file, tmp_path, open_file):
     whole = video_file(200, container_options={"movflags": "faststart"}).read_bytes()
     path = tmp_path / "cut.mp4"
     path.write_bytes(whole[: len(whole) * 2 // 3])
     with pytest.raises(ValueError, match=r"cut\.mp4: cut short: its header promises 200 frames, the file holds \d+"):
-        Video(path)
-    video = Video(path, allow_cut_short=True)
+        open_file(path)
+    video = open_file(path, allow_cut_short=True)
     assert 0 < len(video) < 200
     assert read_number(video[len(video) // 2]) == len(video) // 2
 
@@ -494,9 +512,9 @@ def test_what_follows_damage_is_an_error_too(video_file, options):
         list(Video(path))
 
 
-def test_damage_in_a_file_of_key_frames_costs_one_frame(video_file):
+def test_damage_in_a_file_of_key_frames_costs_one_frame(video_file, open_file):
     path = damaged(video_file(40, "a.avi", codec="mjpeg", pix_fmt="yuvj420p"), 20)
-    video, bad = Video(path), []
+    video, bad = open_file(path), []
     for i in range(40):
         try:
             assert read_number(video[i]) == i
@@ -548,9 +566,9 @@ def test_messages_asked_for_while_a_file_is_open(video_file):
         av.logging.set_level(before)
 
 
-def test_a_file_that_changes_is_refused_when_it_is_opened_again(video_file):
+def test_a_file_that_changes_is_refused_when_it_is_opened_again(video_file, open_file):
     path = video_file(30)
-    video = Video(path)
+    video = open_file(path)
     other = sent_to_a_worker(video)
     assert read_number(video[3]) == 3
     write_video(path, numbered_frames(60))
@@ -571,11 +589,11 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
         Video(tmp_path / "pipe.mp4")
 
 
-def test_unicode_and_spaces_in_the_path(tmp_path):
+def test_unicode_and_spaces_in_the_path(tmp_path, open_file):
     folder = tmp_path / "Mäuse & Fliegen 小鼠 %d"
     folder.mkdir()
     path = write_video(folder / "Video №1 (größer).mp4", numbered_frames(20))
-    assert [read_number(f) for f in Video(path)[::-4]] == list(range(20))[::-4]
+    assert [read_number(f) for f in open_file(path)[::-4]] == list(range(20))[::-4]
 
 
 FUZZED = {
@@ -618,9 +636,9 @@ def test_cut_anywhere(video_file, tmp_path, name):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_child_reads_what_its_parent_has_open(video_file):
+def test_a_forked_child_reads_what_its_parent_has_open(video_file, open_file):
     """Threads of a decoder do not come along into a child: without care it would wait for ever."""
-    video = Video(video_file(70), cache_mb=0)
+    video = open_file(video_file(70), cache_mb=0)
     assert read_number(video[3]) == 3
     child = os.fork()
     if child == 0:

@@ -19,7 +19,7 @@ def numbers(video):
 
 
 @pytest.mark.parametrize("codec", ["mjpeg", "mpeg4", "libx264", "rawvideo"])
-def test_dropped_frames_in_avi_are_gaps_and_no_cut(tmp_path, codec):
+def test_dropped_frames_in_avi_are_gaps_and_no_cut(tmp_path, codec, open_file):
     """The header of an AVI counts empty chunks, which stand for dropped frames and hold no picture."""
     path, frames = tmp_path / "dropped.avi", numbered_frames(30)
     with av.open(str(path), "w") as container:
@@ -33,13 +33,13 @@ def test_dropped_frames_in_avi_are_gaps_and_no_cut(tmp_path, codec):
         container.mux(stream.encode())
     with av.open(str(path)) as container:
         assert container.streams.video[0].frames == 35
-    video = Video(path)
+    video = open_file(path)
     assert numbers(video) == list(range(30))
     np.testing.assert_allclose(video.times[[11, 12]], [0.44, 17 / 25], atol=1e-9)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 3 // 4])
     with pytest.raises(ValueError, match="cut short: its header promises 35 frames"):
-        Video(path)
+        open_file(path)
 
 
 def test_recordings_joined_byte_by_byte_are_refused(tmp_path):
@@ -81,10 +81,10 @@ def test_packed_b_frames_are_named(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no colons in names there")
-def test_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch):
+def test_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch, open_file):
     write_video(tmp_path / "a.mp4", numbered_frames(5)).rename(tmp_path / "2024-05-01T12:30:00.mp4")
     monkeypatch.chdir(tmp_path)
-    assert numbers(Video("2024-05-01T12:30:00.mp4")) == list(range(5))
+    assert numbers(open_file("2024-05-01T12:30:00.mp4")) == list(range(5))
 
 
 def test_index_of_a_file_that_changed_meanwhile_is_not_kept(tmp_path, monkeypatch):
