@@ -140,6 +140,8 @@ def extract_features(
         return open_features(path)
     with ExitStack() as stack:
         _enter(stack, one_of_the_writers if shards is not None else only_writer, path)
+        if path.exists() and not _is_replaceable(path, settings, overwrite and shards is None):
+            return open_features(path)  # somebody was quicker
         writer = _writer(path, plan, settings, batch, overwrite, shards)
         wanted = range(len(writer.done)) if shards is None else shards
         if not set(wanted) <= set(range(len(writer.done))):
@@ -216,6 +218,8 @@ def begin_store(plan: ExtractionPlan, path: str | Path, *, batch: tuple[int, int
         return []
     with ExitStack() as stack:
         _enter(stack, one_of_the_writers, path)
+        if path.exists() and not _is_replaceable(path, settings, overwrite=False):
+            return []  # somebody was quicker
         writer = _writer(path, plan, settings, batch, False, range(0))
         return np.flatnonzero(~writer.done).tolist()
 
@@ -238,17 +242,67 @@ def finish_store(path: str | Path) -> xr.Dataset:
     FileNotFoundError
         If nothing was begun.
     ValueError
-        If shards are missing.
+        If shards are missing or damaged.
     BlockingIOError
         If somebody is writing it.
     """
     path = Path(path)
-    if path.exists() and not partial_path(path).exists():
-        return open_features(path)
-    open_unfinished(path).close()
-    with only_writer(path):
-        _finish(FeatureWriter.reopen(path))
+    if missing := finish_if_whole(path):
+        with open_unfinished(path) as begun:
+            of = begun.sizes["shard"]
+        raise ValueError(f"{partial_path(path)}: {len(missing)} of {of} shards are missing")
     return open_features(path)
+
+
+def finish_if_whole(path: Path, *, key: str | None = None, max_undecodable: float = MAX_UNDECODABLE) -> list[int]:
+    """Give a store its name if all shards are there and hold what was written.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Its final place.
+    key : str, optional
+        That of the settings it must have.
+    max_undecodable : float
+        As in :func:`extract_features`; each of several processes knew but its own part.
+
+    Returns
+    -------
+    list of int
+        Shards that are missing; those that turned out damaged are among them from now on. Empty if the store has its
+        name, now or before.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing was begun.
+    FileExistsError
+        If there is a store with other settings.
+    UndecodableFrameError
+        If too many frames cannot be decoded.
+    BlockingIOError
+        If somebody is writing it.
+    """
+    if not path.exists() and not partial_path(path).exists():
+        open_unfinished(path)  # raises
+    with only_writer(path):  # nobody renames it while it is looked at
+        for place in (path, partial_path(path)):
+            if key is not None and place.exists() and read_attrs(place, "features").get("key") != key:
+                raise FileExistsError(f"{place}: was made with other settings; choose another name or remove it")
+        if path.exists():
+            return []
+        writer = FeatureWriter.reopen(path)
+        missing = writer.check()
+        if missing:
+            return missing
+        bad, of = len(writer.undecodable()), writer.shards.num_frames
+        if bad > max_undecodable * of:
+            raise UndecodableFrameError(
+                f"{writer.attrs['video']}: {bad} of {of} sampled frames cannot be decoded, more than "
+                f"{max_undecodable:.3g} of them (max_undecodable)"
+            )
+        _finish(writer)
+    return []
 
 
 def _enter(stack: ExitStack, lock: Callable[[Path], Any], path: Path) -> None:
@@ -439,6 +493,7 @@ __all__ = [
     "check_grid",
     "extract_features",
     "feature_spec",
+    "finish_if_whole",
     "finish_store",
     "partial_path",
     "plan_features",

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from behavior_prism.datasets import Recording, WindowSpec, central_windows, fingerprint, sample_frames, window_starts
-from behavior_prism.datasets.windows import after_gaps, is_variable, sample_by_time
+from behavior_prism.datasets.windows import MAX_GAP, after_gaps, is_variable, sample_by_time
 
 from .individuals import Individuals
 from .store import LAYOUT
@@ -46,7 +46,10 @@ class ExtractionPlan:
     window_of, position_of : numpy.ndarray
         The window that speaks for a sampled frame, and its slot there.
     clips : numpy.ndarray
-        Windows that are embedded as a whole.
+        Windows that are embedded as a whole: one for every ``clip_stride`` sampled frames, so that a shard's clips lie
+        in its frames wherever there are gaps. A window that would stand twice in a row counts once, see ``is_clip``.
+    is_clip : numpy.ndarray
+        Whether it counts, bool, shape (clips,).
     gaps : numpy.ndarray
         Sampled frames before which time is missing.
     rate : float, optional
@@ -65,6 +68,7 @@ class ExtractionPlan:
     window_of: np.ndarray
     position_of: np.ndarray
     clips: np.ndarray
+    is_clip: np.ndarray
     gaps: np.ndarray
     rate: float | None = None
 
@@ -116,20 +120,19 @@ class ExtractionPlan:
             else sample_frames(recording.start_frame, recording.stop_frame, spec.step)
         )
         gaps = after_gaps(times[frames])
-        starts, stops, window_of, position_of, clips = [], [], [], [], []
+        starts, stops, window_of, position_of = [], [], [], []
         num_windows = 0
         for begin, end in pairwise([0, *gaps.tolist(), len(frames)]):
             own = window_starts(end - begin, spec)
             window, position = central_windows(end - begin, spec)
-            of_clips = np.arange(0, len(own), stride // spec.stride)
-            clips += [num_windows + of_clips]
-            if of_clips[-1] != len(own) - 1:
-                clips += [num_windows + np.array([len(own) - 1])]
             starts += [begin + own]
             stops += [np.minimum(begin + own + spec.length, end)]
             window_of += [num_windows + window]
             position_of += [position]
             num_windows += len(own)
+        first = np.concatenate(starts)
+        slots = np.arange(min(-(-int(first[-1]) // stride) + 1, -(-len(frames) // stride))) * stride
+        clips = np.searchsorted(first, slots, side="right") - 1
         return cls(
             recording=recording,
             individuals=individuals,
@@ -138,11 +141,12 @@ class ExtractionPlan:
             grid=grid,
             clip_stride=stride,
             frames=frames,
-            starts=np.concatenate(starts),
+            starts=first,
             stops=np.concatenate(stops),
             window_of=np.concatenate(window_of),
             position_of=np.concatenate(position_of),
-            clips=np.concatenate(clips),
+            clips=clips,
+            is_clip=np.diff(clips, prepend=-1) > 0,
             gaps=gaps,
             rate=rate if by_time else None,
         )
@@ -190,8 +194,7 @@ class ExtractionPlan:
         rows, cols = self.grid
         recording, individuals = self.recording, self.individuals
         begin = self.starts[self.clips]
-        last = self.stops[self.clips] - 1
-        stop = np.minimum(self.frames[last] + self.spec.step, recording.stop_frame)
+        stop = np.where(self.is_clip, self._clip_stops(), self.frames[begin])
         edges = recording.video.edges
         return xr.Dataset(
             {
@@ -210,9 +213,26 @@ class ExtractionPlan:
                 "col": ("token", np.tile(np.arange(cols), rows)),
                 "clip_start_frame": ("clip", self.frames[begin]),
                 "clip_stop_frame": ("clip", stop),
-                "clip_time": ("clip", (edges[self.frames[begin]] + edges[stop]) / 2),
+                "clip_time": ("clip", (edges[self.frames[begin]] + self._ends(stop)) / 2),
             },
         )
+
+    def _clip_stops(self) -> np.ndarray:
+        """Frame of the video behind the last one of each clip: at a gap the first that comes after it."""
+        last = self.stops[self.clips] - 1
+        stop = np.minimum(self.frames[last] + self.spec.step, self.recording.stop_frame)
+        times = self.recording.times
+        for k in np.flatnonzero(np.isin(last + 1, self.gaps)).tolist():
+            a, b = int(self.frames[last[k]]), int(self.frames[last[k] + 1])
+            stop[k] = min(int(stop[k]), a + 1 + int(np.argmax(np.diff(times[a : b + 1]))))
+        return stop
+
+
+    def _ends(self, stop: np.ndarray) -> np.ndarray:
+        """When the frames before these end [s]; the last one before a gap does not last through it."""
+        times, edges = self.recording.times, self.recording.video.edges
+        usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+        return np.minimum(edges[stop], times[np.maximum(stop - 1, 0)] + MAX_GAP * usual)
 
 
 def video_fingerprint_of(recording: Recording) -> str:

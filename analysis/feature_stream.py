@@ -163,7 +163,8 @@ def _groups(
 ) -> Iterator[tuple[slice, bool, list[tuple[int, int]]]]:
     """Streams and windows that can go through the temporal tower together: same slots wanted, all masked or none."""
     groups: dict[tuple[int, int, bool], list[tuple[int, int]]] = {}
-    clips = set(plan.clips[np.searchsorted(plan.clips, windows[0]) :][: len(windows)].tolist())
+    first, stop = np.searchsorted(plan.clips, [windows[0], windows[-1] + 1])
+    clips = set(plan.clips[first:stop].tolist())
     for w in windows.tolist():
         start = int(plan.starts[w])
         stop = int(plan.stops[w])

@@ -21,7 +21,7 @@ import xarray as xr
 import zarr
 from zarr.codecs import ZstdCodec
 
-from behavior_prism.files import put_in_place, remove
+from behavior_prism.files import put_in_place, remove, sync
 
 from .feature_shards import OF_SHARDS, Shards, shard_frames
 from .store import LAYOUT, MARKER, attrs_of, partial_path, settings_key
@@ -153,7 +153,7 @@ class FeatureWriter:
         individuals, frames, clips = (template.sizes.get(dim, 0) for dim in ("individual", "time", "clip"))
         chunk, shard = shard_frames(individuals, num_tokens * num_channels * 2, clip_stride)
         number = -(-frames // shard)
-        of_clips = max(shard // clip_stride, -(-clips // number))  # pieces between gaps end with a clip each
+        of_clips = shard // clip_stride
         template = template.assign(
             decodable=("time", np.ones(frames, dtype=bool)),
             done=("shard", np.zeros(number, dtype=bool)),
@@ -266,6 +266,21 @@ class FeatureWriter:
             raise self._cannot_write(error) from error
         self.done[k] = True
 
+    def check(self) -> list[int]:
+        """Read all shards and compare them with their checksums; those that are damaged are missing from now on.
+
+        Returns
+        -------
+        list of int
+            Shards that are missing.
+        """
+        self.refresh()
+        good = self.shards.verified(range(len(self.shards)))
+        for k in np.flatnonzero(self.done & ~good).tolist():
+            self.shards.arrays["done"][k] = False
+        self.done = good
+        return [int(k) for k in np.flatnonzero(~good)]
+
     def refresh(self) -> None:
         """See what other processes have done meanwhile."""
         self.done = self.shards.arrays["done"][:].astype(bool)
@@ -296,6 +311,9 @@ class FeatureWriter:
             raise ValueError(f"{self.partial}: {int((~self.done).sum())} of {len(self.done)} shards are missing")
         try:
             remove(claims_path(self.partial))
+            for left in self.partial.rglob("*.partial"):  # of a write that was killed
+                remove(left)
+            sync(self.partial)  # a name that is there after a power cut stands for what is in it
             self.set_attrs(**attrs)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # zarr: consolidated metadata are an extension of v3

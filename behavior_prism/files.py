@@ -109,6 +109,26 @@ def put_in_place(fresh: Path, path: Path) -> None:
     remove(old)
 
 
+def sync(folder: Path) -> None:
+    """Have everything in a folder on the disk, not only on its way there.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        With all that is below it.
+    """
+    for place in [*sorted(folder.rglob("*"), reverse=True), folder]:  # what is in a folder before the folder
+        if place.is_dir() and os.name == "nt":  # folders cannot be opened there
+            continue
+        handle = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError:  # a file system that has none, or a file that may only be read
+            pass
+        finally:
+            os.close(handle)
+
+
 def remove(path: Path) -> None:
     """Remove a file or a folder if it is there.
 

@@ -14,6 +14,7 @@ import numpy as np
 MAX_GAP = 2.5  # usual intervals: one frame may be missed, and a camera's rate may vary
 UNEVEN = 0.2  # of the median interval: by how much the mean of a block may change at a constant rate
 _BLOCK = 10  # intervals, over which late frames and the rounding of time stamps even out
+_AROUND = 31  # intervals that say what is usual at a place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +154,7 @@ def is_variable(times: np.ndarray) -> bool:
     if len(intervals) < 2 * _BLOCK:
         return False
     usual = np.median(intervals)
-    intervals = intervals[intervals <= MAX_GAP * usual]
+    intervals = intervals[intervals <= MAX_GAP * _usual(intervals)]
     means = intervals[: len(intervals) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).mean(axis=1)
     low, high = np.percentile(means, [1, 99], method="nearest")
     return bool(high - low > UNEVEN * usual)
@@ -197,7 +198,7 @@ def across_gaps(times: np.ndarray, spec: WindowSpec, max_gap: float) -> np.ndarr
     spec : WindowSpec
         How to cut.
     max_gap : float
-        Longest time from one sampled frame to the next that is no gap, in usual (median) ones.
+        Longest time from one sampled frame to the next that is no gap, in usual ones (the median around it).
 
     Returns
     -------
@@ -244,7 +245,14 @@ def after_gaps(times: np.ndarray, max_gap: float = MAX_GAP) -> np.ndarray:
     if len(times) < 2:
         return np.zeros(0, dtype=np.int64)
     intervals = np.diff(times)
-    return np.flatnonzero(intervals > max_gap * np.median(intervals)) + 1
+    return np.flatnonzero(intervals > max_gap * _usual(intervals)) + 1
+
+
+def _usual(intervals: np.ndarray) -> np.ndarray:
+    """The median interval around each one: a camera that is slower at night has no gaps for that."""
+    from scipy.ndimage import median_filter
+
+    return median_filter(intervals, size=min(_AROUND, len(intervals)), mode="nearest")
 
 
 def central_windows(num_sampled: int, spec: WindowSpec) -> tuple[np.ndarray, np.ndarray]:
