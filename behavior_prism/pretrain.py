@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .encoder.pretraining.recipes import DataNeeds, Recipe, Stage, find_recipe
 from .files import atomic_write
-from .pretrain_sources import SIMULATOR, CorpusPlace, open_corpus, open_labelled
+from .pretrain_sources import SIMULATOR, CorpusPlace, is_recordings, open_corpus, open_labelled
 
 if TYPE_CHECKING:
     from .datasets.corpora import Corpus, LabelledCorpus
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 WEIGHTS, CARD, TOKENIZER, FAILURES = "weights.safetensors", "weights.json", "tokenizer.model", "failures.jsonl"
 RATE = 30.0  # frames a second of what has no captions
-EVAL_BATCHES, EVAL_CLIPS = 4, 64  # of at most so many clips
-MAX_HELD_OUT = 512  # labelled windows that fine-tuning is judged by
 _SIMULATED_SENTENCES = 20_000  # what a tokenizer is trained on where none is given
 
 
@@ -43,13 +41,17 @@ class PretrainOptions:
     ----------
     corpora : tuple of CorpusPlace
         Where clips are from.
-    steps, batch, seed : int, optional
-        In place of the recipe's. The warm-up keeps its share of the steps.
+    steps, batch, seed, eval_every : int, optional
+        In place of the recipe's. The warm-up keeps its share of the steps; with 0 for ``eval_every`` it is judged at
+        the end only.
     chunk : int, optional
         Clips computed at once by a process; the whole batch by default. In the contrastive stages gradients stay those
         of the whole batch (gradient caching), in the others batches are accumulated.
     init : pathlib.Path, optional
-        Weights to start stage 1 from: a video-text model, or a video encoder of the same sizes.
+        Weights to start stage 1 from: a video-text model or a video encoder of the same sizes; or, for the spatial
+        tower alone, an image model in timm's or transformers' layout.
+    image_mean, image_std : tuple of float, optional
+        How that image model's pixels, from 0 to 1, were normalised, by colour; they say that it is one.
     teacher : pathlib.Path, optional
         Of stage 2; weights of stage 1.
     stage_1, encoder : pathlib.Path, optional
@@ -59,11 +61,13 @@ class PretrainOptions:
     tokenizer : pathlib.Path, optional
         A SentencePiece model; looked for beside the weights by default. For the simulator alone one is trained.
     labels : tuple of pathlib.Path
-        Label files, for fine-tuning.
+        Label files. Fine-tuning learns from them; in other stages a small head on frozen features does, now and then,
+        to judge the features.
     held_out : tuple of str
-        Recordings that are not learned from, for fine-tuning.
+        Labelled recordings that the head does not learn from; a quarter by default.
     evaluate : str, optional
-        A corpus to judge by; of the simulator by default its test split, where it is among the corpora.
+        A corpus to judge by, and what ``labels`` speak of (the corpora by default). The simulator is judged by its own
+        splits where it is among the corpora.
     workers : int, optional
         Processes that make batches; by default one less than there are cores for each process, at most 8.
     device : str, optional
@@ -74,8 +78,11 @@ class PretrainOptions:
     steps: int | None = None
     batch: int | None = None
     seed: int | None = None
+    eval_every: int | None = None
     chunk: int | None = None
     init: Path | None = None
+    image_mean: tuple[float, ...] | None = None
+    image_std: tuple[float, ...] | None = None
     teacher: Path | None = None
     stage_1: Path | None = None
     encoder: Path | None = None
@@ -138,7 +145,7 @@ def resolve_recipe(stage: Stage, recipe: str | Recipe, options: PretrainOptions)
     recipe : str or Recipe
         By name, or itself.
     options : PretrainOptions
-        ``steps``, ``batch`` and ``seed``.
+        ``steps``, ``batch``, ``seed`` and ``eval_every``.
 
     Returns
     -------
@@ -164,6 +171,8 @@ def resolve_recipe(stage: Stage, recipe: str | Recipe, options: PretrainOptions)
         trainer = dataclasses.replace(trainer, steps=options.steps, schedule=schedule)
     if options.seed is not None:
         trainer = dataclasses.replace(trainer, seed=options.seed)
+    if options.eval_every is not None:
+        trainer = dataclasses.replace(trainer, eval_every=options.eval_every)
     if options.batch is not None:
         data = dataclasses.replace(data, batch=options.batch)
     return dataclasses.replace(found, trainer=trainer, data=data)
@@ -211,14 +220,7 @@ def prepare(
     if stage == "finetune":
         if not options.labels:
             raise ValueError("labels: expected label files to learn from, got none")
-        train, held_out, notes = open_labelled(
-            [c.place for c in options.corpora],
-            options.labels,
-            num_frames=data.frames,
-            rate=RATE,
-            held_out=options.held_out,
-            seed=seed,
-        )
+        train, held_out, notes = _labelled(options, data, seed)
         corpora, classes = [train], train.behaviors
     else:
         for each in options.corpora:
@@ -243,9 +245,8 @@ def prepare(
         rank=layout.rank,
         world=layout.world,
     )
-    evaluators = _evaluators(resolved, options, corpora, held_out, finish)
-    if not evaluators:
-        notes.append("no held-out clips to judge by: give some with --evaluate")
+    evaluators, told = _evaluators(resolved, options, corpora, held_out, finish)
+    notes += told
     description = {
         # the trainer writes down, and compares, its own settings
         "recipe": {name: value for name, value in resolved.to_dict().items() if name != "trainer"},
@@ -388,7 +389,7 @@ def plan_rows(
         ("frozen parameters", f"{frozen:,}"),
         ("memory for parameters", f"{memory / 1e6:,.0f} MB, and activations"),
         ("memory for a batch of clips", f"{run.train.batch * clip_bytes / 1e6:,.1f} MB"),
-        ("judged by", ", ".join(type(e).__name__ for e in run.evaluators) or "nothing"),
+        ("judged by", ", ".join(getattr(e, "name", type(e).__name__) for e in run.evaluators) or "nothing"),
     ]
     return rows, run.notes
 
@@ -396,7 +397,13 @@ def plan_rows(
 def _starting_weights(stage: Stage, options: PretrainOptions) -> dict[str, Any]:
     """Models that a stage starts from, by their role; their sizes and kind are looked at where they are used."""
     from .encoder.checkpoints import read_model
+    from .pretrain_models import ImageWeights
 
+    mean, std = options.image_mean, options.image_std
+    if (mean is None) != (std is None):
+        raise ValueError(f"image_mean: expected both of image_mean and image_std, or none, got {mean} and {std}")
+    if mean is not None and options.init is None:
+        raise ValueError("image_mean: expected an image model to start from (--init), got none")
     roles = {
         "contrastive": {"init": False},
         "masked": {"teacher": True},
@@ -411,7 +418,14 @@ def _starting_weights(stage: Stage, options: PretrainOptions) -> dict[str, Any]:
             if needed:
                 raise ValueError(f"{role}: expected a weights file to start from, got none")
             continue
-        model, trained = read_model(path)
+        if role == "init" and mean is not None and std is not None:
+            found[role] = ImageWeights(path=path, mean=mean, std=std)
+            continue
+        try:
+            model, trained = read_model(path)
+        except ValueError as error:
+            hint = "; an image model needs --image-mean and --image-std" if role == "init" else ""
+            raise ValueError(f"{role}: {error}{hint}") from None
         if not trained:
             raise ValueError(f"{role}: {path}: expected weights that were learned, got random ones")
         found[role] = model
@@ -539,62 +553,58 @@ def _evaluators(
     corpora: Sequence[Corpus],
     held_out: LabelledCorpus | None,
     finish: Finish,
-) -> list[Evaluator]:
-    """Fixed batches that are not learned from, the same on all processes, and what is told from them."""
+) -> tuple[list[Evaluator], list[str]]:
+    """What judges, and what the user should know."""
     from .datasets.corpora import SimulatedCorpus
-    from .encoder.pretraining.evaluation import CollapseEvaluator, RetrievalEvaluator
-    from .pretrain_batches import BatchMaker, PairTexts
-    from .pretrain_models import HeldOutLoss, PrecisionEvaluator
+    from .pretrain_batches import PairTexts
+    from .pretrain_evaluation import (
+        PrecisionEvaluator,
+        corpus_evaluators,
+        label_probe,
+        labelled_batches,
+        simulator_evaluators,
+    )
 
     data, seed = recipe.data, recipe.trainer.seed
     if recipe.stage == "finetune":
         if held_out is None:
-            return []
-        return [PrecisionEvaluator(_labelled_batches(held_out, data), held_out.behaviors)]
-    simulated = next((c for c in corpora if isinstance(c, SimulatedCorpus)), None)
-    judged: Corpus | None = simulated
+            return [], []
+        return [PrecisionEvaluator(labelled_batches(held_out, data), held_out.behaviors)], []
+    evaluators: list[Evaluator] = []
+    notes: list[str] = []
+    judged = list(corpora)
     if options.evaluate is not None:
-        judged, _ = open_corpus(
+        other, notes = open_corpus(
             options.evaluate, num_frames=data.frames, image_size=data.image_size, rate=RATE, seed=seed
         )
-    if isinstance(judged, SimulatedCorpus):
-        judged = judged.of_split("test")  # never a clip that is learned from
-    if judged is None:
-        return []
-    batch = max(1, min(EVAL_CLIPS // EVAL_BATCHES, len(judged) // EVAL_BATCHES))
-    if isinstance(finish, PairTexts):
-        finish = dataclasses.replace(finish, keep=finish.places)  # all tokens are seen
-    maker = BatchMaker(
-        [judged], batch=batch, num_frames=data.frames, image_size=data.image_size, finish=finish, seed=seed
+        judged.append(other)
+        # recordings that are there for their labels need no captions
+        if not isinstance(other, SimulatedCorpus) and not (
+            options.labels and isinstance(finish, PairTexts) and not other.captioned
+        ):
+            evaluators += corpus_evaluators(other, data, finish, seed)
+    if simulated := next((c for c in judged if isinstance(c, SimulatedCorpus)), None):
+        evaluators += simulator_evaluators(simulated, data, finish, seed)
+    if options.labels:
+        train, test, told = _labelled(options, data, seed)
+        evaluators.append(label_probe(train, test, data))
+        notes += told
+    if not evaluators:
+        notes.append("no held-out clips to judge by: give some with --evaluate")
+    return evaluators, notes
+
+
+def _labelled(
+    options: PretrainOptions, data: DataNeeds, seed: int
+) -> tuple[LabelledCorpus, LabelledCorpus | None, list[str]]:
+    """Labelled recordings, of what is judged by or else of the corpora."""
+    wanted = [options.evaluate] if options.evaluate is not None else [c.place for c in options.corpora]
+    places = [place for place in wanted if is_recordings(place)]
+    if not places:
+        raise ValueError(f"labels: expected recordings that they are of (--evaluate), got only {', '.join(wanted)}")
+    return open_labelled(
+        places, options.labels, num_frames=data.frames, rate=RATE, held_out=options.held_out, seed=seed
     )
-    made = [maker(step) for step in range(min(EVAL_BATCHES, len(judged) // batch))]
-    if errors := [each.error or each.failed[0].reason for each in made if each.error or each.failed]:
-        raise ValueError(f"evaluate: expected clips that can be read, got {errors[0]}")
-    batches = [each.batch for each in made]
-    collapse: list[Evaluator] = [CollapseEvaluator(batches)] if len(batches) * batch > 1 else []
-    if recipe.stage in ("contrastive", "text"):
-        return [RetrievalEvaluator(batches, batches), *collapse]
-    return [HeldOutLoss(batches), *collapse]
-
-
-def _labelled_batches(corpus: LabelledCorpus, data: DataNeeds) -> list[dict[str, Any]]:
-    """Held-out windows in order, evenly chosen where there are many."""
-    import numpy as np
-    import torch
-
-    from .encoder.preprocess import resize_frames
-
-    chosen = np.unique(np.linspace(0, len(corpus) - 1, min(len(corpus), MAX_HELD_OUT)).astype(np.int64))
-    batches = []
-    for start in range(0, len(chosen), EVAL_CLIPS // EVAL_BATCHES):
-        clips = [
-            corpus.read(int(index), data.frames, np.random.default_rng(0))
-            for index in chosen[start : start + EVAL_CLIPS // EVAL_BATCHES]
-        ]
-        video = torch.stack([resize_frames(clip.frames, data.image_size) for clip in clips])
-        label = torch.from_numpy(np.stack([clip.label for clip in clips if clip.label is not None]))
-        batches.append({"video": video, "label": label})
-    return batches
 
 
 def _write_weights(folder: Path, run: PretrainRun, state: dict[str, Any], result: TrainResult) -> None:

@@ -100,6 +100,12 @@ Seed = Annotated[int | None, typer.Option(help="Everything drawn follows from it
 Device = Annotated[str | None, typer.Option(help="cpu, cuda ...; a GPU by default where there is one.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that make batches.", min=0)]
 Evaluate = Annotated[str | None, typer.Option(help="A corpus to judge by.")]
+EvalEvery = Annotated[int | None, typer.Option(help="Judge every so many steps; 0 for at the end only.", min=0)]
+JudgeLabels = Annotated[
+    list[Path] | None,
+    typer.Option("--labels", help="Label file to judge features by, of --evaluate or else of the corpus; repeat."),
+]
+HeldOut = Annotated[str, typer.Option(help="Labelled recordings to judge by, between commas; a quarter by default.")]
 TokenizerFile = Annotated[
     Path | None, typer.Option(help="A SentencePiece model; by default the one beside the weights.")
 ]
@@ -110,13 +116,18 @@ def contrastive(
     corpus: Corpora,
     out: Out,
     recipe: Annotated[str, typer.Option(help="tiny, base, giant, smoke, or a recipe's full name.")] = "tiny",
-    init: Annotated[Path | None, typer.Option(help="Weights to start from: an encoder or a video-text model.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Weights to start from; or an image model's.")] = None,
+    image_mean: Annotated[str, typer.Option(help="How its pixels were normalised, as 0.5,0.5,0.5.")] = "",
+    image_std: Annotated[str, typer.Option(help="The same.")] = "",
     tokenizer: TokenizerFile = None,
     steps: Steps = None,
     batch: BatchSize = None,
     chunk: Chunk = None,
     seed: Seed = None,
     evaluate: Evaluate = None,
+    eval_every: EvalEvery = None,
+    labels: JudgeLabels = None,
+    held_out: HeldOut = "",
     workers: Workers = None,
     device: Device = None,
     dry_run: DryRun = False,
@@ -125,7 +136,8 @@ def contrastive(
 
     Example: `behavior-prism pretrain contrastive --recipe smoke --corpus simulator --out run`
     """
-    _run("contrastive", recipe, out, dry_run, **_given(locals()))
+    given = _given(locals())
+    _run("contrastive", recipe, out, dry_run, **{**given, **{n: _colors(n, given[n]) for n in _IMAGE}})
 
 
 @app.command()
@@ -139,6 +151,9 @@ def masked(
     chunk: Chunk = None,
     seed: Seed = None,
     evaluate: Evaluate = None,
+    eval_every: EvalEvery = None,
+    labels: JudgeLabels = None,
+    held_out: HeldOut = "",
     workers: Workers = None,
     device: Device = None,
     dry_run: DryRun = False,
@@ -163,6 +178,9 @@ def text(
     chunk: Chunk = None,
     seed: Seed = None,
     evaluate: Evaluate = None,
+    eval_every: EvalEvery = None,
+    labels: JudgeLabels = None,
+    held_out: HeldOut = "",
     workers: Workers = None,
     device: Device = None,
     dry_run: DryRun = False,
@@ -185,6 +203,9 @@ def adapt(
     chunk: Chunk = None,
     seed: Seed = None,
     evaluate: Evaluate = None,
+    eval_every: EvalEvery = None,
+    labels: JudgeLabels = None,
+    held_out: HeldOut = "",
     workers: Workers = None,
     device: Device = None,
     dry_run: DryRun = False,
@@ -201,7 +222,8 @@ def finetune(
     corpus: Corpora,
     out: Out,
     labels: Annotated[list[Path] | None, typer.Option(help="Label file of any tool; repeat.")] = None,
-    held_out: Annotated[str, typer.Option(help="Recordings to judge by, between commas; a quarter by default.")] = "",
+    held_out: HeldOut = "",
+    eval_every: EvalEvery = None,
     weights: Annotated[Path | None, typer.Option(help="Weights to fine-tune.")] = None,
     recipe: Annotated[str, typer.Option(help="lab_finetune.")] = "lab_finetune",
     steps: Steps = None,
@@ -216,14 +238,25 @@ def finetune(
 
     Example: `behavior-prism pretrain finetune --corpus cages --labels a.csv --weights base.safetensors --out tuned`
     """
-    given = _given(locals())
-    given |= {"labels": tuple(labels or ()), "held_out": tuple(n.strip() for n in held_out.split(",") if n.strip())}
-    _run("finetune", recipe, out, dry_run, **given)
+    _run("finetune", recipe, out, dry_run, **_given(locals()))
+
+
+_IMAGE = ("image_mean", "image_std")
+
+
+def _colors(name: str, text: str) -> tuple[float, ...] | None:
+    """Three numbers between commas; none if nothing is given."""
+    try:
+        return tuple(float(part) for part in text.split(",")) if text else None
+    except ValueError:
+        raise ValueError(f"{name}: expected three numbers as 0.5,0.5,0.5, got {text!r}") from None
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
-    """Options of a command that go on as they are."""
-    return {name: value for name, value in values.items() if name not in ("recipe", "out", "dry_run")}
+    """Options of a command, as a run takes them."""
+    given = {name: value for name, value in values.items() if name not in ("recipe", "out", "dry_run")}
+    names = (name.strip() for name in given["held_out"].split(","))
+    return {**given, "labels": tuple(given["labels"] or ()), "held_out": tuple(filter(None, names))}
 
 
 def _run(stage: Any, recipe: str, out: Path, dry_run: bool, corpus: list[str], **given: Any) -> None:

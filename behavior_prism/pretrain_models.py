@@ -1,23 +1,38 @@
-"""Objectives of the stages, from recipes and the weights to start from; evaluators of stage 2 and of fine-tuning."""
+"""Objectives of the stages, from recipes and the weights to start from."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from .encoder import VideoClassifier, VideoEncoder, VideoTextConfig, VideoTextModel
+from .encoder import VideoEncoder, VideoTextConfig, VideoTextModel
 from .encoder.pretraining.adapt import adaptation_objective, layerwise_scales
 from .encoder.pretraining.contrastive import ContrastiveObjective
 from .encoder.pretraining.finetune import FinetuneObjective, classifier_from
-from .encoder.pretraining.judging import judging, over_batches
+from .encoder.pretraining.image_tower import load_image_tower
 from .encoder.pretraining.masked import MaskedObjective
-from .encoder.pretraining.objective import Batch, Objective, to_device
+from .encoder.pretraining.objective import Objective
 from .encoder.pretraining.recipes import Recipe, objective_config
 from .encoder.pretraining.text_tuning import TextTuningObjective, assemble_text_tuning
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageWeights:
+    """A checkpoint of an image model, for the spatial tower.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        As :func:`~behavior_prism.encoder.pretraining.image_tower.load_image_tower` takes it.
+    mean, std : tuple of float
+        How its pixels, from 0 to 1, were normalised, by colour.
+    """
+
+    path: Path
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 def encoder_in(model: Any, role: str) -> VideoEncoder:
@@ -56,7 +71,7 @@ def build_objective(
     recipe : Recipe
         Stage, sizes and choices.
     start : dict of str to model
-        ``init``, ``teacher``, ``stage_1``, ``encoder`` or ``weights``.
+        ``init`` (perhaps :class:`ImageWeights`), ``teacher``, ``stage_1``, ``encoder`` or ``weights``.
     num_classes : int
         For fine-tuning.
     chunk : int, optional
@@ -104,6 +119,8 @@ def _stage_1_model(recipe: Recipe, init: Any, seed: int) -> VideoTextModel:
         if init.config != config:
             raise ValueError(f"init: expected a video-text model of the recipe's sizes ({config}), got {init.config}")
         model.load_state_dict(init.state_dict())
+    elif isinstance(init, ImageWeights):
+        load_image_tower(model.vision_encoder, init.path, mean=init.mean, std=init.std)
     elif init is not None:
         encoder = encoder_in(init, "init")
         if encoder.config != config.video:
@@ -131,90 +148,3 @@ def _masked(recipe: Recipe, teacher: Any, config: Any, seed: int) -> MaskedObjec
         student = VideoEncoder(ours)
         student.init_weights(seed)
     return MaskedObjective(teacher, config, student=student, seed=seed)
-
-
-class HeldOutLoss:
-    """Loss and other numbers of an objective on clips that are not learned from.
-
-    Parameters
-    ----------
-    batches : sequence of batch
-        As the stage's collator makes them.
-    name : str
-        In front of the numbers' names.
-    """
-
-    def __init__(self, batches: Sequence[Batch], name: str = "held_out") -> None:
-        self.batches, self.name = list(batches), name
-
-    def __call__(self, objective: Objective, step: int) -> dict[str, float]:
-        """Judge.
-
-        Parameters
-        ----------
-        objective : Objective
-            Any.
-        step : int
-            Not looked at.
-
-        Returns
-        -------
-        dict of str to float
-            Means over batches.
-        """
-        device = next(objective.parameters()).device
-        sums: dict[str, float] = {}
-        with judging(objective):
-            for batch in self.batches:
-                loss, metrics = objective(to_device(batch, device))
-                for key, value in {"loss": loss, **metrics}.items():
-                    sums[key] = sums.get(key, 0.0) + float(value) / len(self.batches)
-        return {f"{self.name}/{key}": value for key, value in sums.items()}
-
-
-class PrecisionEvaluator:
-    """Average precision of a classifier on recordings that are not learned from.
-
-    Parameters
-    ----------
-    batches : sequence of batch
-        With ``video`` and three-state ``label`` (B, C).
-    behaviors : sequence of str
-        What the columns mean.
-    """
-
-    def __init__(self, batches: Sequence[Batch], behaviors: Sequence[str]) -> None:
-        self.batches, self.behaviors = list(batches), tuple(behaviors)
-        self.labels = torch.cat([batch["label"] for batch in self.batches]).numpy()
-
-    def __call__(self, objective: Objective, step: int) -> dict[str, float]:
-        """Judge.
-
-        Parameters
-        ----------
-        objective : FinetuneObjective
-            Of fine-tuning.
-        step : int
-            Not looked at.
-
-        Returns
-        -------
-        dict of str to float
-            By behaviour, of those that are both present and absent somewhere, and their mean.
-        """
-        from sklearn.metrics import average_precision_score
-
-        model = objective.learned_model()
-        assert isinstance(model, VideoClassifier)
-        with judging(objective):
-            logits = over_batches(
-                objective, self.batches, ("video",), lambda batch: model(batch["video"].float() / 255).logits
-            ).numpy()
-        found: dict[str, float] = {}
-        for column, behavior in enumerate(self.behaviors):
-            scored = self.labels[:, column] >= 0
-            present = self.labels[scored, column]
-            if 0 < present.sum() < len(present):
-                found[behavior] = float(average_precision_score(present, logits[scored, column]))
-        mean = {"held_out/mean_average_precision": float(np.mean(list(found.values())))} if found else {}
-        return {**mean, **{f"held_out/average_precision/{name}": value for name, value in found.items()}}

@@ -209,6 +209,30 @@ class CorpusPlace:
             return cls(place=text)  # a path may hold =
 
 
+def is_recordings(place: str) -> bool:
+    """Whether a corpus is recordings as they lie on a lab's disk: no simulator and no shards.
+
+    Parameters
+    ----------
+    place : str
+        As in :class:`CorpusPlace`.
+
+    Returns
+    -------
+    bool
+    """
+    return not _is_simulator(place) and not _is_shards(place)
+
+
+def _is_simulator(place: str) -> bool:
+    return place.partition(":")[0] == SIMULATOR and not Path(place).exists()
+
+
+def _is_shards(place: str) -> bool:
+    path = Path(place)
+    return path.suffix == ".tar" or (path.is_dir() and not is_study(path) and any(path.glob("*.tar")))
+
+
 def open_corpus(
     place: str, *, num_frames: int, image_size: tuple[int, int], rate: float, seed: int = 0
 ) -> tuple[Corpus, list[str]]:
@@ -244,13 +268,13 @@ def open_corpus(
 
     notes: list[str] = []
     corpus: Corpus
-    kind, _, arena = place.partition(":")
-    if kind == SIMULATOR and not Path(place).exists():
+    arena = place.partition(":")[2]
+    if _is_simulator(place):
         if arena not in ("", "mouse", "fly"):
             raise ValueError(f"corpus: expected simulator, simulator:mouse or simulator:fly, got {place!r}")
         return SimulatedCorpus(size=max(image_size), species=arena or None, seed=seed), notes
     path = Path(place)
-    if path.suffix == ".tar" or (path.is_dir() and not is_study(path) and any(path.glob("*.tar"))):
+    if _is_shards(place):
         corpus = ShardCorpus(path, num_frames=num_frames)
         if not corpus.captioned and not corpus.pictures:
             corpus = ShardCorpus(path, num_frames=num_frames, rate=rate)

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 from torch import Tensor
 
-from ..tokenizer import fill_templates
 from .contrastive import ContrastiveObjective
 from .frozen_evaluation import CollapseEvaluator, ProbeEvaluator
 from .judging import check_repeatable, judging, named, over_batches, over_labelled
@@ -111,17 +110,16 @@ class ZeroShotEvaluator:
         With ``video`` and ``label``, int (B,).
     tokenizer : callable
         Texts to token ids and paddings, as :class:`behavior_prism.encoder.Tokenizer`.
-    classes : sequence of str
-        What class 0, 1, ... is called in a sentence.
-    templates : sequence of str
-        Sentences with ``{}`` for the class; the embedding of a class is the mean over them.
+    prompts : sequence of (sequence of str)
+        Sentences of class 0, 1, ...; the embedding of a class is the mean over its own (see
+        :func:`behavior_prism.encoder.fill_templates` for names in sentences that are the same for all classes).
     name : str
         In front of the numbers' names.
 
     Raises
     ------
     ValueError
-        If batches can be gone through only once, or a template has no place for the class.
+        If batches can be gone through only once, or a class has no sentence.
 
     Examples
     --------
@@ -130,7 +128,7 @@ class ZeroShotEvaluator:
     >>> def tokenizer(texts):
     ...     return torch.tensor([[len(text)] for text in texts]), torch.zeros(len(texts), 1)
     >>> clips = [{"video": torch.zeros(1, 1, 96, 96, 3, dtype=torch.uint8), "label": torch.tensor([0])}]
-    >>> evaluator = ZeroShotEvaluator(clips, tokenizer, ["grooming"])
+    >>> evaluator = ZeroShotEvaluator(clips, tokenizer, [["a mouse grooms", "a mouse washes"]])
     >>> evaluator(ContrastiveObjective(VideoTextModel(preset("lvt-tiny").config)), 0)
     {'zero_shot/accuracy': 1.0, 'zero_shot/balanced_accuracy': 1.0}
     """
@@ -139,17 +137,14 @@ class ZeroShotEvaluator:
         self,
         clips: Iterable[Batch],
         tokenizer: Tokenize,
-        classes: Sequence[str],
-        templates: Sequence[str] = ("a video of {}.",),
+        prompts: Sequence[Sequence[str]],
         name: str = "zero_shot",
     ) -> None:
         self.clips = check_repeatable("clips", clips)
-        token_ids, paddings = tokenizer(fill_templates(classes, templates))
-        # one class a batch
-        self.prompts = [
-            {"token_ids": i, "text_paddings": p}
-            for i, p in zip(token_ids.chunk(len(classes)), paddings.chunk(len(classes)), strict=True)
-        ]
+        if empty := [number for number, own in enumerate(prompts) if isinstance(own, str) or not own]:
+            raise ValueError(f"prompts: expected a list of sentences for every class, got {prompts[empty[0]]!r}")
+        tokens = [tokenizer(own) for own in prompts]
+        self.prompts = [{"token_ids": ids, "text_paddings": paddings} for ids, paddings in tokens]
         self.name = name
 
     def __call__(self, objective: Objective, step: int) -> dict[str, float]:
@@ -174,8 +169,12 @@ class ZeroShotEvaluator:
         """
         stage = _with_texts(objective)
         with judging(stage):
-            texts = over_batches(stage, self.prompts, ("token_ids", "text_paddings"), stage.embed_text)
-            classes = prompt_embeddings(texts, len(self.prompts))
+            classes = over_batches(
+                stage,
+                self.prompts,  # one class a batch
+                ("token_ids", "text_paddings"),
+                lambda own: prompt_embeddings(stage.embed_text(own).float(), 1),
+            )
             clips, labels = over_labelled(stage, self.clips, stage.embed_video)
         return named(self.name, class_scores(clips @ classes.T, labels))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import time
 import numpy as np
 import pytest
 import torch
+import typer
+from image_weights import vit  # tests/support/
 from numbered_videos import numbered_frames, write_video
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from behavior_prism.cli import app
@@ -22,9 +25,13 @@ from behavior_prism.datasets.shard_writing import CaptionedInterval, ShardSettin
 from behavior_prism.datasets.simulate import simulate_captions
 from behavior_prism.encoder import VideoClassifier, VideoEncoder, load_encoder, save_encoder
 from behavior_prism.encoder.checkpoints import build, load_model
-from behavior_prism.encoder.pretraining.recipes import find_recipe
+from behavior_prism.encoder.pretraining.image_tower import load_image_tower
+from behavior_prism.encoder.pretraining.parallel import find_layout
+from behavior_prism.encoder.pretraining.recipes import RECIPES, find_recipe
 from behavior_prism.encoder.tokenizer import canonicalize
-from behavior_prism.pretrain import PretrainOptions, resolve_recipe
+from behavior_prism.pretrain import PretrainOptions, prepare, resolve_recipe
+from behavior_prism.pretrain_cli import app as pretrain_app
+from behavior_prism.pretrain_sources import CorpusPlace
 
 pytestmark = pytest.mark.torch
 
@@ -99,6 +106,7 @@ def test_from_shards_to_weights_that_read_texts(lab):
 def test_stage_2_and_text_tuning_on_what_stage_1_made(lab, tmp_path):
     silent = run(*stage_2(lab, tmp_path / "two"), "--steps", 3, "--evaluate", lab / "silent")
     assert silent.exit_code == 0 and "held_out/loss" in silent.stdout, silent.output
+    assert "held_out/collapse/tokens_std" in silent.stdout
     student = load_model(tmp_path / "two" / "weights.safetensors")
     assert isinstance(student, VideoEncoder)
     tuned = run("text", "--recipe", "smoke", "--corpus", lab / "shards", "--out", tmp_path / "three", "--workers", 0,
@@ -109,6 +117,58 @@ def test_stage_2_and_text_tuning_on_what_stage_1_made(lab, tmp_path):
     assert model.tokenizer is not None
     for name, value in student.state_dict().items():  # frozen, bit by bit
         assert torch.equal(model.model.state_dict()[name], value), name
+
+
+def test_labels_judge_the_features_of_any_stage(lab, tmp_path):
+    labels = [part for name in "abcd" for part in ("--labels", lab / f"{name}.bouts.csv")]
+    done = run(*stage_2(lab, tmp_path / "two"), "--steps", 4, "--eval-every", 2, *labels, "--held-out", "b, c")
+    assert done.exit_code == 0 and "held_out/loss" not in done.stdout, done.output
+    rows = [json.loads(line) for line in (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()]
+    judged = {row["step"]: row for row in rows if "labels/mean_average_precision" in row}
+    assert list(judged) == [2, 4] and all(0 < row["labels/average_precision/walk"] <= 1 for row in judged.values())
+    # of a recording of two captions and labels: recordings without captions are there for their labels alone
+    texts = run(*stage_1(lab, tmp_path / "one"), "--steps", 1, "--batch", 2, "--evaluate", lab / "videos", *labels)
+    assert texts.exit_code == 0 and "labels/chance" in texts.stdout and "retrieval" not in texts.stdout, texts.output
+    refused(run(*stage_1(lab, tmp_path / "x"), *labels), "labels: expected recordings that they are of (--evaluate)")
+    one = [*stage_2(lab, tmp_path / "x"), "--labels", lab / "a.bouts.csv"]
+    refused(run(*one), "expected recordings of two groups or more, so that some can be held out")
+
+
+def test_the_simulator_is_judged_by_its_own_splits(lab, tmp_path):
+    out = tmp_path / "simulated"
+    done = run(*stage_1(lab, out)[:4], "simulator:fly", *stage_1(lab, out)[5:], "--steps", 1, "--batch", 2)
+    assert done.exit_code == 0, done.output
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    (scores,) = [row for row in rows if any("/" in name for name in row)]
+    for split in ("test", "unseen_sentences", "unseen_combinations", "unseen_synonyms"):
+        assert 0 <= scores[f"retrieval/{split}/text_to_video_r1"] <= scores[f"retrieval/{split}/text_to_video_r10"]
+    assert 0 <= scores["zero_shot/fly/accuracy"] < 0.5 and "zero_shot/mouse/accuracy" not in scores
+    assert 0 <= scores["probe/linear_accuracy"] <= 1 and scores["collapse/embeddings_std"] > 0
+
+
+def test_stage_1_starts_from_an_image_model(lab, tmp_path):
+    path = tmp_path / "vit.safetensors"
+    save_file({name: value.contiguous() for name, value in vit(depth=1, patch=12).items()}, path)
+    given = {"corpora": (CorpusPlace(place=str(lab / "shards")),), "tokenizer": lab / "tokenizer.model", "init": path}
+    options = PretrainOptions(**given, image_mean=(0.5, 0.4, 0.3), image_std=(0.5, 0.5, 0.5))
+    objective = prepare("contrastive", "smoke", tmp_path / "run", options, find_layout("cpu")).objective
+    encoder = objective.learned_model().vision_encoder
+    expected = VideoEncoder(encoder.config)
+    loaded = load_image_tower(expected, path, mean=(0.5, 0.4, 0.3), std=(0.5, 0.5, 0.5)).loaded
+    for name in loaded:
+        assert torch.equal(encoder.state_dict()[name], expected.state_dict()[name]), name
+
+    command = (*stage_1(lab, tmp_path / "x"), "--init", path)
+    refused(run(*command), "an image model needs --image-mean and --image-std")
+    refused(run(*command, "--image-mean", "0.5,0.5,0.5"), "expected both of image_mean and image_std")
+    normalised = ("--image-mean", "0.5,0.5,0.5", "--image-std")
+    refused(run(*command, *normalised, "half"), "image_std: expected three numbers as 0.5,0.5,0.5, got 'half'")
+    refused(run(*command, *normalised, "1,0,1"), "std: expected three finite numbers, those of std above 0")
+    refused(run(*stage_1(lab, tmp_path / "x"), *normalised, "1,1,1"), "expected an image model to start from")
+    other = (*command[:-1], lab / "stage1" / "weights.safetensors", *normalised, "1,1,1")
+    refused(run(*other), "expected an image model in timm's or transformers' layout")
+    save_file({name: value.contiguous() for name, value in vit(depth=2, patch=12).items()}, path)
+    refused(run(*command, *normalised, "1,1,1"), "expected 1 layers, got 2")
 
 
 @pytest.mark.slow
@@ -160,6 +220,38 @@ def test_overrides():
     assert (recipe.data.batch, recipe.trainer.seed) == (32, 5)
     with pytest.raises(ValueError, match="recipe: expected one of the stage masked, got 'smoke'"):
         resolve_recipe("masked", find_recipe("smoke"), options)
+
+
+def command_of(name):
+    """Stage and options of the one command in a recipe's docstring."""
+    (command,) = re.findall(r"``((?:behavior-prism|torchrun) .*?)``", RECIPES[name].__doc__, re.DOTALL)
+    words = command.split()
+    assert words[0] == "behavior-prism" or "-m behavior_prism pretrain" in " ".join(words)
+    return words[words.index("pretrain") + 1], words[words.index("pretrain") + 2 :]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_commands_of_recipes_are_understood(name):
+    stage, words = command_of(name)
+    given = typer.main.get_command(pretrain_app).commands[stage].make_context(stage, list(words)).params
+    assert find_recipe(given["recipe"], stage).name == name and given["corpus"]
+    needed = {"masked": ["teacher"], "text": ["stage_1"], "adapt": ["weights"], "finetune": ["weights", "labels"]}
+    assert all(given[role] for role in needed.get(stage, []))
+    if stage == "contrastive" and given["corpus"] != ["simulator"]:
+        assert given["tokenizer"]  # of no other corpus one is trained
+
+
+@pytest.mark.parametrize(
+    "name", ["smoke", "smoke_masked", "smoke_text", "tiny_contrastive", "lab_adapt", "lab_finetune"]
+)
+def test_commands_of_recipes_would_run(name, lab):
+    stage, words = command_of(name)
+    here = {"WEIGHTS": "stage1/weights.safetensors", "STUDY": "videos", "LABELS": "a.bouts.csv", "run": "nothing"}
+    args = [lab / here[word] if word in here else word for word in words]
+    tokenizer = ("--tokenizer", lab / "tokenizer.model") if stage == "contrastive" else ()
+    done = run(stage, *args, *tokenizer, "--device", "cpu", "--dry-run")
+    assert done.exit_code == 0 and name in done.stdout, done.output
+    assert not (lab / "nothing").exists()
 
 
 def test_resuming_with_another_recipe_is_refused(lab):

@@ -61,7 +61,8 @@ def lab_finetune() -> Recipe:
 
     Cost: 32,000 clips; for the base model 2.9 TFLOP each, about ten minutes on an H100 (arithmetic).
 
-    ``behavior-prism pretrain finetune --recipe lab_finetune --corpus STUDY --weights WEIGHTS --out run``
+    ``behavior-prism pretrain finetune --recipe lab_finetune --corpus STUDY --labels LABELS
+    --weights WEIGHTS --out run``
 
     Returns
     -------

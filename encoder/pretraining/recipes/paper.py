@@ -99,8 +99,8 @@ def base_contrastive() -> Recipe:
 
     Cost: 8.2e8 clips of 0.8 TFLOP, about 600 H100-hours.
 
-    ``torchrun --nproc-per-node 8 -m behavior_prism pretrain contrastive --recipe base_contrastive --corpus SHARDS ...
-    --init IMAGE_WEIGHTS --out run``
+    ``torchrun --nproc-per-node 8 -m behavior_prism pretrain contrastive --recipe base_contrastive --corpus SHARDS
+    --tokenizer TOKENIZER --init IMAGE_WEIGHTS --image-mean MEAN --image-std STD --out run``
 
     Returns
     -------
@@ -122,7 +122,7 @@ def base_masked() -> Recipe:
 
     Cost: 1.2e9 clips of 1.7 TFLOP, about 2,000 H100-hours.
 
-    ``torchrun --nproc-per-node 8 -m behavior_prism pretrain masked --recipe base_masked --corpus SHARDS ...
+    ``torchrun --nproc-per-node 8 -m behavior_prism pretrain masked --recipe base_masked --corpus SHARDS
     --teacher STAGE_1_WEIGHTS --out run``
 
     Returns
@@ -143,7 +143,7 @@ def base_text() -> Recipe:
 
     Cost: 8.2e8 clips of 1.2 TFLOP (the two layers over all tokens of a clip among them), about 900 H100-hours.
 
-    ``torchrun --nproc-per-node 8 -m behavior_prism pretrain text --recipe base_text --corpus SHARDS ...
+    ``torchrun --nproc-per-node 8 -m behavior_prism pretrain text --recipe base_text --corpus SHARDS
     --stage-1 STAGE_1_WEIGHTS --encoder STAGE_2_WEIGHTS --out run``
 
     Returns
@@ -161,8 +161,8 @@ def giant_contrastive() -> Recipe:
     Cost: 8.2e8 clips of 7 TFLOP, about 5,500 H100-hours. Parameters, gradients and optimizer need some 20 GB, split
     over the processes.
 
-    ``torchrun --nproc-per-node 8 -m behavior_prism pretrain contrastive --recipe giant_contrastive --corpus SHARDS ...
-    --init IMAGE_WEIGHTS --out run``
+    ``torchrun --nproc-per-node 8 -m behavior_prism pretrain contrastive --recipe giant_contrastive --corpus SHARDS
+    --tokenizer TOKENIZER --init IMAGE_WEIGHTS --image-mean MEAN --image-std STD --out run``
 
     Returns
     -------
@@ -178,7 +178,7 @@ def giant_masked() -> Recipe:
 
     Cost: 1.2e9 clips of 13 TFLOP, about 15,500 H100-hours.
 
-    ``torchrun --nproc-per-node 8 -m behavior_prism pretrain masked --recipe giant_masked --corpus SHARDS ...
+    ``torchrun --nproc-per-node 8 -m behavior_prism pretrain masked --recipe giant_masked --corpus SHARDS
     --teacher STAGE_1_WEIGHTS --out run``
 
     Returns
@@ -196,7 +196,7 @@ def giant_text() -> Recipe:
 
     Cost: 8.2e8 clips of 6 TFLOP, about 4,900 H100-hours.
 
-    ``torchrun --nproc-per-node 8 -m behavior_prism pretrain text --recipe giant_text --corpus SHARDS ...
+    ``torchrun --nproc-per-node 8 -m behavior_prism pretrain text --recipe giant_text --corpus SHARDS
     --stage-1 STAGE_1_WEIGHTS --encoder STAGE_2_WEIGHTS --out run``
 
     Returns

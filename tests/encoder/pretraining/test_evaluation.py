@@ -78,11 +78,11 @@ def test_evaluation_sees_all_tokens():
 def test_zero_shot_is_that_of_the_model():
     stage, batch = objective(), pairs(9)
     labels = torch.arange(9) % 3
-    classes, templates = ["grooming", "rearing", "at rest"], ["a video of {}.", "{}", "the animal is {}"]
-    got = ZeroShotEvaluator(split({**batch, "label": labels}, 4), tokenizer, classes, templates)(stage, 0)
+    prompts = [["a video of grooming", "a mouse washes itself"], ["rearing"], ["at rest", "a mouse sits", "still"]]
+    got = ZeroShotEvaluator(split({**batch, "label": labels}, 4), tokenizer, prompts)(stage, 0)
     by_class = []
-    for name in classes:
-        out = stage.model(text_token_ids=(p := tokenizer([t.format(name) for t in templates]))[0], text_paddings=p[1])
+    for own in prompts:
+        out = stage.model(text_token_ids=(p := tokenizer(own))[0], text_paddings=p[1])
         by_class.append(F.normalize(out.text_embeddings.mean(0), dim=0))
     scores = stage.model(batch["video"].float() / 255).video_embeddings @ torch.stack(by_class).T
     expected = class_scores(scores.detach(), labels)
@@ -164,7 +164,7 @@ def test_no_trace_is_left():
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
     for evaluator in (
         RetrievalEvaluator(batches, batches),
-        ZeroShotEvaluator(batches, tokenizer, ["a", "b"]),
+        ZeroShotEvaluator(batches, tokenizer, [["a"], ["b"]]),
         ProbeEvaluator(batches, batches),
         CollapseEvaluator(batches),
     ):
@@ -193,10 +193,17 @@ def test_modes_come_back_after_an_error():
         (lambda b: RetrievalEvaluator([b], [{"video": b["video"]}])(objective(), 0), "got .'video'. .no token_ids."),
         (lambda b: RetrievalEvaluator([b], [b])(Learns(None), 0), "compares clips with texts .* got Learns"),
         (
-            lambda b: ZeroShotEvaluator([b], tokenizer, ["a"])(objective(), 0),
+            lambda b: ZeroShotEvaluator([b], tokenizer, [["a"]])(objective(), 0),
             "video, label, got .* .no label.",
         ),
-        (lambda b: ZeroShotEvaluator([b], tokenizer, ["a"], ["no place"]), "exactly once, got 'no place'"),
+        (
+            lambda b: ZeroShotEvaluator([b], tokenizer, [["a"], []]),
+            r"prompts: expected a list of sentences .* got \[\]",
+        ),
+        (
+            lambda b: ZeroShotEvaluator([b], tokenizer, ["still"]),
+            "prompts: expected a list of sentences .* got 'still'",
+        ),
         (
             lambda b: ProbeEvaluator([{**b, "label": torch.zeros(3, 2)}], [b])(objective(), 0),
             r"label: expected one class per clip, shape .B,., got \(3, 2\)",

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from contrastive_pairs import SIZES  # tests/support/
+from image_weights import vit
 from safetensors.torch import load_file, save_file
 
 from behavior_prism.encoder import VideoEncoder
@@ -17,38 +18,6 @@ pytestmark = pytest.mark.torch
 
 NO_CAP = dataclasses.replace(SIZES.video, num_spatial_layers=2, atten_logit_cap=0.0)
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
-
-
-def vit(width=24, depth=2, hidden=48, patch=6, grid=4, *, class_token=False, layer_scale=False):
-    """A plain ViT's weights in timm's layout."""
-    generator = torch.Generator().manual_seed(2)
-
-    def rand(*shape, scale=0.3):
-        return torch.randn(shape, generator=generator) * scale
-
-    weights = {
-        "patch_embed.proj.weight": rand(width, 3, patch, patch, scale=0.1),
-        "patch_embed.proj.bias": rand(width),
-        "pos_embed": rand(1, grid * grid + class_token, width),
-        "norm.weight": 1 + rand(width),
-        "norm.bias": rand(width),
-        "head.weight": rand(7, width),
-    }
-    if class_token:
-        weights["cls_token"] = rand(1, 1, width)
-    for i in range(depth):
-        for name, (out, into) in {
-            "attn.qkv": (3 * width, width),
-            "attn.proj": (width, width),
-            "mlp.fc1": (hidden, width),
-            "mlp.fc2": (width, hidden),
-        }.items():
-            weights[f"blocks.{i}.{name}.weight"], weights[f"blocks.{i}.{name}.bias"] = rand(out, into), rand(out)
-        for name in ("norm1", "norm2"):
-            weights[f"blocks.{i}.{name}.weight"], weights[f"blocks.{i}.{name}.bias"] = 1 + rand(width), rand(width)
-        if layer_scale:
-            weights[f"blocks.{i}.ls1.gamma"], weights[f"blocks.{i}.ls2.gamma"] = rand(width), rand(width)
-    return weights
 
 
 def vit_tokens(w, images_BHWC, heads=4):
