@@ -227,7 +227,6 @@ class ExtractionPlan:
             stop[k] = min(int(stop[k]), a + 1 + int(np.argmax(np.diff(times[a : b + 1]))))
         return stop
 
-
     def _ends(self, stop: np.ndarray) -> np.ndarray:
         """When the frames before these end [s]; the last one before a gap does not last through it."""
         times, edges = self.recording.times, self.recording.video.edges

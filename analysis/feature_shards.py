@@ -6,7 +6,9 @@ store's key, so that a shard of another store never fits.
 
 from __future__ import annotations
 
+import json
 import math
+import warnings
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 import zarr
 
 from .store import read_attrs
@@ -203,6 +206,50 @@ class Shards:
             except Exception:  # a damaged shard fails in zarr's codecs, each with errors of its own
                 done[k] = False
         return done
+
+
+def coordinate_checksums(dataset: xr.Dataset) -> dict[str, int]:
+    """CRC-32 of what is known before the first frame is decoded, and does not change.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        A store, or the template that it is made from.
+
+    Returns
+    -------
+    dict of str to int
+        By variable.
+    """
+    out = {}
+    for name in sorted({*map(str, dataset.coords), "window_position", "edge_time"} & set(map(str, dataset.variables))):
+        values = dataset[name].values
+        plain = values.dtype.kind in "biuf"
+        data = np.ascontiguousarray(values).tobytes() if plain else "\0".join(map(str, values.tolist())).encode()
+        out[name] = zlib.crc32(data)
+    return out
+
+
+def damaged_coordinates(path: str | Path) -> list[str]:
+    """Compare a feature store's coordinates with their checksums.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A feature store.
+
+    Returns
+    -------
+    list of str
+        Variables that are not what was written; of a store of an older version nothing is known.
+    """
+    attrs = read_attrs(path, "features")
+    known = json.loads(attrs.get("coordinates_crc32", "{}"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        with xr.open_zarr(path, chunks=None, consolidated=False) as dataset:
+            found = coordinate_checksums(dataset) if known else {}
+    return [name for name, value in known.items() if found.get(name) != value]
 
 
 def damaged_shards(path: str | Path) -> list[tuple[int, int]]:

@@ -23,7 +23,7 @@ from zarr.codecs import ZstdCodec
 
 from behavior_prism.files import put_in_place, remove, sync
 
-from .feature_shards import OF_SHARDS, Shards, shard_frames
+from .feature_shards import OF_SHARDS, Shards, coordinate_checksums, shard_frames
 from .store import LAYOUT, MARKER, attrs_of, partial_path, settings_key
 from .writer_lock import claims_path
 
@@ -164,6 +164,7 @@ class FeatureWriter:
             MARKER: "features",
             "key": self.key,
             "settings": json.dumps(dict(settings), sort_keys=True),
+            "coordinates_crc32": json.dumps(coordinate_checksums(template)),
             **attrs,
         }
         encoding: dict[str, Any] = {name: {"chunks": (1, *template[name].shape[1:])} for name in OF_SHARDS}

@@ -176,7 +176,7 @@ def predict(
 
     study = study_among(features)
     if study is not None:
-        finish(predict_study(study, probe.name, overwrite=overwrite))
+        finish(predict_study(study, probe, overwrite=overwrite))
     else:
         place = _needed("--out", out, "a folder for predictions")
         finish(predict_files(probe, features, place, overwrite=overwrite))

@@ -24,12 +24,11 @@ from .cluster_tasks import (
     finish_task,
     look_task,
     pack,
-    reason_of,
     shards_in_a_task,
     split,
 )
 from .extraction_jobs import Job
-from .extraction_run import ExtractionResult, Outcome, Watcher
+from .extraction_run import ExtractionResult, Outcome, Watcher, reason_of
 from .slurm_script import SlurmOptions
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ class _Run:
             for one in parts:
                 computing[self.submit(compute_task, k, look.store, one)] = (k, one)
             if not parts:  # all of it was there but for the name
-                computing[self.submit(finish_task, k, look.store)] = (k, None)
+                computing[self.submit(finish_task, k, look.store, look.key)] = (k, None)
         left = {k: len(parts) for k, parts in ranges.items()}
         waiting = as_completed(list(computing))
         for future in waiting:
@@ -148,7 +147,7 @@ class _Run:
             self._count(k, shards)
             left[k] -= 1
             if not left[k]:
-                last = self.submit(finish_task, k, self.looks[k].store)
+                last = self.submit(finish_task, k, self.looks[k].store, self.looks[k].key)
                 computing[last] = (k, None)
                 waiting.add(last)
 
@@ -221,6 +220,7 @@ def client_of(
         elif where == "slurm":
             options = slurm or SlurmOptions()
             with slurm_cluster(options) as cluster, distributed.Client(cluster) as client:
+                Path(options.logs).mkdir(parents=True, exist_ok=True)  # without it SLURM starts nothing
                 cluster.scale(jobs=options.jobs)
                 client.wait_for_workers(1, timeout=WAIT_FOR_WORKERS)
                 yield client, threads or options.cpus
@@ -288,7 +288,16 @@ def worker_specs(workers: int, threads: int, num_gpus: int) -> dict[int, dict[st
 
     # memory is bounded by the extraction itself: a nanny that judges by a share of the machine would kill good workers
     return {
-        k: {"cls": Nanny, "options": {"nthreads": 1, "memory_limit": 0, "env": environment(k), "dashboard": False}}
+        k: {
+            "cls": Nanny,
+            "options": {
+                "nthreads": 1,
+                "memory_limit": 0,
+                "env": environment(k),
+                "dashboard": False,
+                "silence_logs": logging.ERROR,
+            },
+        }
         for k in range(workers)
     }
 
@@ -329,7 +338,6 @@ def slurm_cluster(options: SlurmOptions) -> Any:
         from dask_jobqueue.slurm import SLURMCluster
     except ImportError as error:
         raise MissingCluster(f"--cluster slurm needs dask-jobqueue ({error})") from None
-    Path(options.logs).mkdir(parents=True, exist_ok=True)
     return SLURMCluster(
         cores=1,  # tasks at a time: one recording has all cores of its job
         processes=1,
@@ -340,8 +348,9 @@ def slurm_cluster(options: SlurmOptions) -> Any:
         queue=options.partition or None,
         account=options.account or None,
         job_name=options.name,
-        log_directory=options.logs,
+        log_directory=None,  # it would make the folder, also to show the script
         python=options.python,
-        job_extra_directives=options.directives(),
+        job_extra_directives=[*options.directives(), f"--output={options.logs}/%j.log"],
+        scheduler_options={"dashboard": False},
         job_script_prologue=[*options.setup, f"export OMP_NUM_THREADS={options.cpus}"],
     )

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import io
 import os
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from .extraction_run import reason_of, runs
 
 if TYPE_CHECKING:
     from behavior_prism.encoder import LoadedEncoder
@@ -90,6 +93,8 @@ class Look:
         Sampled frames.
     unfinished : bool
         Whether the store has not got its name yet.
+    key : str
+        Hash of the settings that it must have.
     missing : tuple of int
         Shards to compute.
     shard_frames : int
@@ -100,6 +105,7 @@ class Look:
     store: Path
     frames: int
     unfinished: bool = False
+    key: str = ""
     missing: tuple[int, ...] = ()
     shard_frames: int = 1
 
@@ -118,7 +124,7 @@ class Look:
         return sum(min(self.shard_frames, self.frames - k * self.shard_frames) for k in shards)
 
 
-@cache
+@lru_cache(maxsize=1)  # a worker that lives long must not keep them all
 def encoder_here(source: EncoderSource, weights_id: str) -> LoadedEncoder:
     """The encoder of this process, loaded once.
 
@@ -199,7 +205,7 @@ def arrived(packed: bytes, folder: str, threads: int | None) -> Iterator[Job]:
 
     with _one_at_a_time:
         if not os.path.isdir(folder):
-            raise ValueError(f"{folder}: this worker ({os.uname().nodename}) does not see that folder")
+            raise ValueError(f"{folder}: this worker ({platform.node()}) does not see that folder")
         if os.getcwd() != folder:
             os.chdir(folder)
         if threads is not None and torch.get_num_threads() != threads:
@@ -249,14 +255,14 @@ def look_at(job: Job, batch: tuple[int, int] | None = None) -> Look:
     import zarr
 
     from behavior_prism.analysis.extraction import begin_store
-    from behavior_prism.analysis.store import partial_path
+    from behavior_prism.analysis.store import partial_path, settings_key
 
     recording = job.load()
     with recording.video:
         plan = job.settings.plan(recording)
         store = Path(job.place(recording.name, plan.settings()))
         missing = patiently(lambda: begin_store(plan, store, batch=batch))
-    if not partial_path(store).exists():
+    if store.exists() or not partial_path(store).exists():  # beside a whole one may lie a begun one of other settings
         return Look(recording=recording.name, store=store, frames=len(plan))
     feature: Any = zarr.open_group(partial_path(store), mode="r", use_consolidated=False)["feature"]
     return Look(
@@ -264,6 +270,7 @@ def look_at(job: Job, batch: tuple[int, int] | None = None) -> Look:
         store=store,
         frames=len(plan),
         unfinished=True,
+        key=settings_key(plan.settings()),
         missing=tuple(missing),
         shard_frames=int(feature.shards[1]),
     )
@@ -300,44 +307,34 @@ def compute(job: Job, store: Path, shards: range, progress: Callable[[int, int],
         )
 
 
-def finish(store: Path) -> bool:
+def finish(job: Job, store: Path, key: str) -> list[int]:
     """Give a store its name, if all of it is there.
 
     Parameters
     ----------
+    job : Job
+        Whose.
     store : pathlib.Path
         Its final place.
+    key : str
+        Hash of the settings that it must have.
 
     Returns
     -------
-    bool
-        Whether it is whole; False while others have not done their shards.
+    list of int
+        Shards that are missing, or damaged; empty if it is whole.
 
     Raises
     ------
     UndecodableFrameError
         If all workers together met too many frames that cannot be decoded.
+    FileExistsError
+        If there is a store with other settings.
     """
-    from behavior_prism.analysis.extraction import UndecodableFrameError, finish_store
-    from behavior_prism.analysis.frame_pictures import MAX_UNDECODABLE
-    from behavior_prism.analysis.store import open_unfinished, partial_path
+    from behavior_prism.analysis.extraction import finish_if_whole
 
-    try:
-        if partial_path(store).exists():
-            with open_unfinished(store) as begun:
-                if not bool(begun["done"].all()):
-                    return False
-                bad = int((~begun["decodable"]).sum())
-                if bad > MAX_UNDECODABLE * begun.sizes["time"]:  # each worker knew but its own
-                    raise UndecodableFrameError(
-                        f"{begun.attrs['video']}: {bad} of {begun.sizes['time']} sampled frames cannot be decoded, "
-                        f"more than {MAX_UNDECODABLE:.3g} of them (max_undecodable)"
-                    )
-        patiently(lambda: finish_store(store).close())
-    except FileNotFoundError:  # somebody was quicker and it has its name already
-        if not store.exists():
-            raise
-    return True
+    most = job.settings.run_options()["max_undecodable"]
+    return patiently(lambda: finish_if_whole(store, key=key, max_undecodable=most))
 
 
 # -- as tasks: what a recording cannot do is told, what a machine cannot do is raised, and tried again elsewhere
@@ -399,14 +396,14 @@ def compute_task(packed: bytes, folder: str, threads: int | None, store: Path, s
     return True
 
 
-def finish_task(packed: bytes, folder: str, threads: int | None, store: Path) -> bool | Failure:
-    """:func:`finish` on a worker.
+def finish_task(packed: bytes, folder: str, threads: int | None, store: Path, key: str) -> bool | Failure:
+    """:func:`finish` on a worker, which computes what is found to be missing.
 
     Parameters
     ----------
     packed, folder, threads
         As in :func:`look_task`.
-    store : pathlib.Path
+    store, key
         As in :func:`finish`.
 
     Returns
@@ -414,9 +411,11 @@ def finish_task(packed: bytes, folder: str, threads: int | None, store: Path) ->
     True or Failure
     """
     try:
-        with arrived(packed, folder, threads):
-            if not finish(store):
-                raise OSError(f"{store}: shards that were written are not seen here")  # a disk that lags behind
+        with arrived(packed, folder, threads) as job:
+            for shards in runs(finish(job, store, key)):  # written on a disk that lost it
+                compute(job, store, shards)
+            if missing := finish(job, store, key):
+                raise OSError(f"{store}: {len(missing)} shards that were written are not there")
     except (ValueError, FileNotFoundError, FileExistsError) as error:
         return Failure(reason_of(error))
     return True
@@ -468,21 +467,3 @@ def shards_in_a_task(looks: Iterable[Look], workers: int) -> int:
     """
     total = sum(len(one.missing) for one in looks)
     return min(MOST_SHARDS, max(1, -(-total // (4 * max(1, workers)))))
-
-
-def reason_of(error: BaseException) -> str:
-    """What went wrong, in one line.
-
-    Parameters
-    ----------
-    error : BaseException
-        Of a task.
-
-    Returns
-    -------
-    str
-    """
-    if type(error).__name__ == "KilledWorker":
-        return "the workers that computed it died, one after another (too little memory, or time, for them?)"
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ValueError | OSError) and text else f"{type(error).__name__}: {text}".rstrip(": ")

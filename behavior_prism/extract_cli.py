@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +25,22 @@ if TYPE_CHECKING:
     from .study import Study
 
 _WHAT, _CUT, _WHO, _WHERE, _SLURM = "What is read", "How it is cut", "Whose features", "Where it runs", "SLURM"
-_NAMED_AS = {"individual_source": "source", "clip_stride": "clip-stride"}  # options that are called otherwise
+# what options are called in Python, where errors about them come from
+_OPTION_OF = {
+    "rate and step": "--rate and --step",
+    "individual_source": "--source",
+    "clip_stride": "--clip-stride",
+    "max_undecodable": "--max-undecodable",
+    "crops: size": "--crop",
+    "crops: smooth": "--smooth",
+    "overwrite and part": "--overwrite and --shard",
+    "parts": "--slurm-parts",
+    **{name: f"--{name}" for name in ("length", "step", "stride", "rate", "grid", "batch", "device", "cluster", "fps")},
+    **{
+        name: f"--slurm-{name.replace('_', '-')}"
+        for name in ("jobs", "gpus", "cpus", "memory", "time", "partition", "account", "gpu_type", "extra")
+    },
+}
 
 
 def extract(
@@ -146,7 +161,8 @@ def extract(
     from .slurm_script import SlurmOptions
     from .study_work import study_among
 
-    options = SlurmOptions(
+    options = _named_as_options(
+        SlurmOptions,
         jobs=slurm_jobs,
         gpus=slurm_gpus,
         cpus=slurm_cpus,
@@ -185,8 +201,10 @@ def extract(
     regions = _regions(region or [], arena)
     of_files = {"regions": regions, "frames": _parse_frames(frames), "fps": fps, "allow_cut_short": allow_cut_short}
     _check_places(study, out, tracks, of_files, only)
+    if source == "roi" and study is None and not tracks and not regions:
+        raise ValueError("--source roi: expected --tracks, --region or --arena to say who is where, got none")
     if slurm_script is not None:
-        _write_script(slurm_script, slurm_parts, options, overwrite)
+        _named_as_options(_write_script, slurm_script, slurm_parts, options, overwrite, dry_run)
         return
     if threads is not None:
         _set_threads(threads)
@@ -195,19 +213,34 @@ def extract(
     here = encoder_source if known else replace(encoder_source, weights="random")
     if cluster is not None and not dry_run:
         here = replace(here, device="cpu")  # the GPUs are the workers'
-    loaded = here.load()
+    loaded = _named_as_options(here.load)
     if loaded.notice and known:
         notice(loaded.notice)
     settings = _settings(loaded, study, given)
     jobs = _jobs(videos, out, settings, study, tracks, of_files, only)
     if dry_run:
-        _dry_run(jobs, known, cluster, options, as_json, quiet)
+        _named_as_options(_dry_run, jobs, known, cluster, options, as_json)
         return
-    result = _run(jobs, encoder_source, cluster, options, part, overwrite, quiet or as_json, threads)
+    result = _named_as_options(_run, jobs, encoder_source, cluster, options, part, overwrite, quiet or as_json, threads)
     _report(result, as_json, quiet)
 
 
 # -- what was asked for
+
+
+def _named_as_options(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Call something whose errors shall name options, not arguments."""
+    try:
+        return call(*arguments, **named)
+    except ValueError as error:
+        raise ValueError(_with_options(str(error))) from None
+
+
+def _with_options(text: str) -> str:
+    for name, option in _OPTION_OF.items():
+        if text.startswith(f"{name}:"):
+            return option + text.removeprefix(name)
+    return text
 
 
 def _named(option: str, parse: Any, text: str) -> Any:
@@ -300,7 +333,9 @@ def _crop_spec(
             raise ValueError("--body, --up and --smooth: expected --crop or --crop-pixels, got neither")
         return None
     unit = "body_lengths" if pixels is None else "pixels"
-    return CropSpec(size=size, unit=unit, body=_pair("--body", body), up=_pair("--up", up), smooth=smooth)
+    return _named_as_options(
+        CropSpec, size=size, unit=unit, body=_pair("--body", body), up=_pair("--up", up), smooth=smooth
+    )
 
 
 def _pair(option: str, text: str | None) -> tuple[str, str] | None:
@@ -336,9 +371,11 @@ def _source(cells: Mapping[str, Any], dtype: str, compiled: bool, device: str) -
 
 
 def _must_be_fetched(name: str) -> bool:
-    from .encoder import PRESETS
+    from .encoder import find_release
+    from .encoder.hub import find_weights
 
-    return name.removeprefix("videoprism-") in PRESETS and name.removeprefix("videoprism-") not in ("tiny", "lvt-tiny")
+    release = None if "/" in name or Path(name).exists() else find_release(name)
+    return release is not None and find_weights(release) is None
 
 
 def _check_places(
@@ -352,6 +389,7 @@ def _check_places(
         return
     given = {"--out": out, "--tracks": tracks, "--region or --arena": of_files["regions"]}
     given |= {"--frames": of_files["frames"], "--fps": of_files["fps"]}
+    given |= {"--allow-cut-short": of_files["allow_cut_short"]}
     for option, value in given.items():
         if value:
             raise ValueError(f"{option}: expected none for a study, which says that itself, got {value}")
@@ -361,16 +399,11 @@ def _settings(loaded: LoadedEncoder, study: Study | None, given: Mapping[str, An
     from .extraction_jobs import ExtractionSettings, settings_of_study
 
     said = {k: v for k, v in given.items() if v is not None}
-    try:
-        if study is not None:
-            return settings_of_study(study, loaded, **said)
-        if "individual_source" not in said and ("crops" in said or "individuals" in said):
-            said["individual_source"] = "crop"
-        return ExtractionSettings(encoder=loaded, **said)
-    except ValueError as error:
-        name, _, rest = str(error).partition(":")
-        known = name in given
-        raise ValueError(f"--{_NAMED_AS.get(name, name)}:{rest}" if known else str(error)) from None
+    if study is not None:
+        return _named_as_options(settings_of_study, study, loaded, **said)
+    if "individual_source" not in said and ("crops" in said or "individuals" in said):
+        said["individual_source"] = "crop"
+    return _named_as_options(ExtractionSettings, encoder=loaded, **said)
 
 
 def _jobs(
@@ -399,10 +432,13 @@ def _set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _write_script(path: Path, parts: int, options: SlurmOptions, overwrite: bool) -> None:
-    from .slurm_script import write_slurm_script
+def _write_script(path: Path, parts: int, options: SlurmOptions, overwrite: bool, dry_run: bool) -> None:
+    from .slurm_script import slurm_script, write_slurm_script
 
     words = [w for k, w in enumerate(sys.argv[1:]) if not _of_script(sys.argv[1:], k)]
+    if dry_run:
+        say(slurm_script(words, parts, options))
+        return
     say(str(write_slurm_script(path, words, parts, options, overwrite=overwrite)))
     say(f"Submit it with: sbatch {path}")
 
@@ -411,7 +447,7 @@ def _of_script(words: Sequence[str], k: int) -> bool:
     """Whether a word of the command line is about the script itself and has no place in it."""
 
     def is_one(word: str) -> bool:
-        return word.startswith("--slurm-") or word == "--overwrite"
+        return word.startswith("--slurm-") or word in ("--overwrite", "--dry-run")
 
     takes_value = k > 0 and words[k - 1].startswith("--slurm-") and "=" not in words[k - 1]
     return is_one(words[k]) or takes_value
@@ -478,7 +514,6 @@ def _dry_run(
     cluster: str | None,
     options: SlurmOptions,
     as_json: bool,
-    quiet: bool,
 ) -> None:
     from .extraction_estimate import estimate
 

@@ -17,7 +17,7 @@ from .extraction_jobs import Job
 if TYPE_CHECKING:
     from behavior_prism.analysis.extraction_plan import ExtractionPlan
 
-SAMPLES = 3  # recordings to measure on
+SAMPLES = 3  # recordings to measure on, the first that have something left
 SAMPLE_SECONDS = 3.0  # on each, after the first windows
 SAMPLE_BATCHES = 32  # at most
 BYTES = 2  # of a number in a store
@@ -127,16 +127,15 @@ def estimate(jobs: Sequence[Job], *, measure: bool = True, weights_known: bool =
         If the only recording cannot be read, or the settings fit no recording.
     """
     out = Estimate()
-    wanted = {round(k * (len(jobs) - 1) / max(1, SAMPLES - 1)) for k in range(SAMPLES)} if measure else set()
     speeds: list[float] = []
     grids: dict[str, float] = {}
-    for k, job in enumerate(jobs):
+    for job in jobs:
         try:
             recording = job.load()
             with recording.video:
                 plan = job.settings.plan(recording)
                 out.recordings.append(_of_recording(job, plan, weights_known))
-                if k in wanted and out.recordings[-1].left:
+                if measure and out.recordings[-1].left and len(speeds) < SAMPLES:
                     speeds.append(_speed(plan, job))
         except (ValueError, OSError) as error:
             if len(jobs) == 1:

@@ -60,6 +60,10 @@ class ExtractionSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}: expected a whole number from 1 on, got {value}")
+        if self.batch is not None and min(self.batch) < 1:
+            raise ValueError(f"batch: expected two whole numbers from 1 on, got {self.batch}")
+        if self.max_undecodable is not None and not 0 <= self.max_undecodable <= 1:  # false for NaN too
+            raise ValueError(f"max_undecodable: expected a share from 0 to 1, got {self.max_undecodable}")
         if self.rate is not None and self.step is not None:
             raise ValueError("rate and step: expected one of them, got both")
         if self.rate is not None and not 0 < self.rate < float("inf"):
@@ -225,12 +229,7 @@ def file_jobs(
 def _tracks_of(path: Path, pattern: str) -> Path | None:
     if not pattern:
         return None
-    try:
-        return Path(pattern.format(stem=path.stem, folder=path.parent))
-    except (KeyError, IndexError, ValueError):
-        raise ValueError(
-            f"tracks: expected a path in which {{stem}} stands for the video's name, got {pattern!r}"
-        ) from None
+    return Path(pattern.replace("{stem}", path.stem).replace("{folder}", str(path.parent)))
 
 
 def _beside(out: Path, recording: str, settings: Mapping[str, Any]) -> Path:

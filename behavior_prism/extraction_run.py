@@ -192,10 +192,10 @@ def _run(job: Job, shards: range | None, overwrite: bool, watcher: Watcher | Non
     outcome, begun = Outcome(name=job.name), time.monotonic()
     try:
         _extract(job, outcome, shards, overwrite, watcher)
-    except (ValueError, OSError) as error:
+    except Exception as error:  # of any kind, a driver's too: the others can be done all the same
         if alone:
             raise
-        outcome.state, outcome.reason = "failed", " ".join(str(error).split()) or type(error).__name__
+        outcome.state, outcome.reason = "failed", reason_of(error)
     outcome.seconds = time.monotonic() - begun
     return outcome
 
@@ -203,6 +203,7 @@ def _run(job: Job, shards: range | None, overwrite: bool, watcher: Watcher | Non
 def _extract(job: Job, outcome: Outcome, shards: range | None, overwrite: bool, watcher: Watcher | None) -> None:
     from behavior_prism.analysis import extract_features
     from behavior_prism.analysis.extraction import begin_store
+    from behavior_prism.analysis.store import settings_key
 
     from .cluster_tasks import finish, patiently
 
@@ -223,7 +224,7 @@ def _extract(job: Job, outcome: Outcome, shards: range | None, overwrite: bool, 
         plan = job.settings.plan(recording)
         outcome.frames = len(plan)
         outcome.store = store = Path(job.place(recording.name, plan.settings()))
-        there = store.exists() and not overwrite
+        there = store.exists()
         options: dict[str, Any] = {**job.settings.options(recording), **job.settings.run_options()}
 
         def extract(run: range | None) -> None:
@@ -233,14 +234,32 @@ def _extract(job: Job, outcome: Outcome, shards: range | None, overwrite: bool, 
 
         if shards is None:
             extract(None)
-            outcome.state = "there" if there else "done"
+            outcome.state = "done" if outcome.computed or not there else "there"
             return
         missing = patiently(lambda: begin_store(plan, store, batch=job.settings.batch))
         for run in runs(k for k in shards if k in missing):
             patiently(partial(extract, run))
         outcome.state = "there" if there else "part"
-    if not there and finish(store):
+    if not there and not finish(job, store, settings_key(plan.settings())):
         outcome.state = "done"
+
+
+def reason_of(error: BaseException) -> str:
+    """What went wrong, in one line.
+
+    Parameters
+    ----------
+    error : BaseException
+        Whatever.
+
+    Returns
+    -------
+    str
+    """
+    if type(error).__name__ == "KilledWorker":
+        return "the workers that computed it died, one after another (too little memory, or time, for them?)"
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError | OSError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 def runs(numbers: Iterable[int]) -> list[range]:
@@ -325,8 +344,8 @@ def share_of(jobs: Sequence[Job], part: Part) -> list[tuple[Job, range, str]]:
             recording = job.load()
             with recording.video:
                 counts.append((number_of_shards(job.settings.plan(recording)), ""))
-        except (ValueError, OSError) as error:
-            counts.append((1, " ".join(str(error).split()) or type(error).__name__))
+        except Exception as error:  # as in `_run`
+            counts.append((1, reason_of(error)))
     total = sum(count for count, _ in counts)
     low, high = (which - 1) * total // many, which * total // many
     mine, at = [], 0

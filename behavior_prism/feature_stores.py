@@ -214,13 +214,13 @@ def find_leftovers(paths: Sequence[str | Path], *, keep_keys: Iterable[str] | No
             reason = _why(entry, own, keys)
             if reason:
                 out.append(Leftover(path=store, reason=reason, megabytes=entry.megabytes))
-        root = path.parent / "features" if path.name == SETTINGS else path
-        root = path / "features" if (path / SETTINGS).is_file() else root
-        for place in sorted(root.rglob(f".*{PARTIAL}*")) if root.is_dir() else ():
-            if place.is_dir() and ".zarr" in place.name:
-                out.append(
-                    Leftover(path=place, reason="left by a process that was killed", megabytes=_size(place) / 1e6)
-                )
+        folder = path.parent if path.name == SETTINGS else path
+        for place in sorted((folder / "features" if own is not None else folder).rglob(".*.zarr.*")):
+            # what is being laid out, removed or replaced; claims go with their store
+            store = place.with_name(place.name[1:].removesuffix(".claims"))
+            if place.is_dir() and not (place.name.endswith(".claims") and store.exists()):
+                size = _size(place) / 1e6
+                out.append(Leftover(path=place, reason="left by a process that was killed", megabytes=size))
     return out
 
 
@@ -267,9 +267,11 @@ def remove_leftovers(leftovers: Iterable[Leftover]) -> list[tuple[str, str]]:
 
     failed = []
     for one in leftovers:
-        final = one.path.with_name(one.path.name.lstrip(".").split(PARTIAL)[0])
+        final = one.path.with_name(one.path.name.lstrip(".").split(".zarr")[0] + ".zarr")
         try:
             with only_writer(final):
+                if not one.path.exists():
+                    continue
                 aside = one.path.with_name(f".{one.path.name.lstrip('.')}.removed")
                 one.path.rename(aside)  # in one step: what is half removed must not be taken for a store
                 shutil.rmtree(aside)

@@ -37,7 +37,7 @@ def ls(paths: Paths, as_json: AsJson = False) -> None:
     columns = ("recording", "state", "encoder", "weights", "source", "grid", "window", "individuals", "frames")
     rows = {str(e.path): {**{c: getattr(e, c) for c in columns}, "MB": round(e.megabytes, 1)} for e in entries}
     print_table(pd.DataFrame.from_dict(rows, orient="index"), "Windows are length/step/stride in frames")
-    say(f"{len(entries)} stores, {sum(e.megabytes for e in entries) / 1e3:.2f} GB")
+    say(f"{len(entries)} store{'s' * (len(entries) != 1)}, {sum(e.megabytes for e in entries) / 1e3:.2f} GB")
 
 
 @app.command()
@@ -49,6 +49,7 @@ def verify(paths: Paths, as_json: AsJson = False) -> None:
     Example: `behavior-prism features verify my_study`
     """
     from .analysis import damaged_shards
+    from .analysis.feature_shards import damaged_coordinates
     from .feature_stores import PARTIAL, find_stores
 
     failed, good = [], []
@@ -58,11 +59,14 @@ def verify(paths: Paths, as_json: AsJson = False) -> None:
         for number, store in enumerate(stores):
             try:
                 damaged = damaged_shards(store)
+                coordinates = damaged_coordinates(store)
             except (ValueError, OSError) as error:
                 failed.append((str(store), " ".join(str(error).split())))
             else:
                 if store.name.endswith(PARTIAL):
                     failed.append((str(store), "unfinished; extract again to go on"))
+                elif coordinates:
+                    failed.append((str(store), f"damaged: {', '.join(coordinates)}; remove it and extract again"))
                 elif damaged:
                     where = ", ".join(f"{a}:{b}" for a, b in damaged)
                     failed.append((str(store), f"damaged: sampled frames {where}; remove it and extract again"))

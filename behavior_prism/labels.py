@@ -268,6 +268,49 @@ def import_labels(
     return int(fresh.sum()), int((~fresh).sum()), new
 
 
+def named_as_in_study(annotations: Annotations, folder: str | Path) -> tuple[Annotations, list[str]]:
+    """Give recordings the names that a study has for them: its own are in lower case and without blanks.
+
+    Parameters
+    ----------
+    annotations : Annotations
+        As read.
+    folder : str or pathlib.Path
+        Of the study; where there is none, nothing is changed.
+
+    Returns
+    -------
+    annotations : Annotations
+        With the study's names, where it is clear which is meant.
+    notes : list of str
+        What belongs to no recording of the study.
+    """
+    from .study import SETTINGS, Study
+    from .study_files import slug_of
+
+    if not (Path(folder) / SETTINGS).is_file():
+        return annotations, []
+    study = Study.open(folder)
+    names, notes = {}, []
+    for name in annotations.recordings:
+        try:
+            slug = name if name in study.names else slug_of(name)
+        except ValueError:
+            slug = ""
+        if slug in study.names and slug not in names.values():
+            names[name] = slug
+        elif study.names:
+            some = ", ".join(study.names[:8]) + ", ..." * (len(study.names) > 8)
+            notes.append(
+                f"{name!r} is no recording of this study ({some}); its labels are kept under that name and count for "
+                "none of them"
+            )
+    if all(old == new for old, new in names.items()):
+        return annotations, notes
+    bouts, scored = (t.assign(recording=t["recording"].replace(names)) for t in (annotations.bouts, annotations.scored))
+    return replace(annotations, bouts=bouts, scored=scored), notes
+
+
 def _scores_more(annotations: Annotations, known: Annotations, renamed: dict[str, str]) -> bool:
     """Whether something is scored in the one that is not scored in the other."""
     from .datasets.annotations import spelled_out

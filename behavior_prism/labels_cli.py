@@ -198,9 +198,10 @@ def import_(
 
     Example: `behavior-prism labels import obs.boris --into study --video mouse1.mp4`
     """
-    from .labels import import_labels
+    from .labels import import_labels, named_as_in_study
 
     annotations, reports = read(files, format, video, fps, unscored, clip)
+    annotations, notes = named_as_in_study(annotations, into)
     taken, known, new = import_labels(annotations, into, writer, dry_run=dry_run)
     for report in reports:
         report.new_behaviors = tuple(b for b in report.behaviors if b in new)
@@ -208,6 +209,8 @@ def import_(
     if not as_json:
         verb = "would be taken in" if dry_run else "taken in"
         say(f"{taken:,} bouts {verb}, {known:,} were there already")
+    for note in notes:
+        notice(note)
 
 
 @app.command()

@@ -126,6 +126,7 @@ def slurm_script(command: Sequence[str], parts: int, options: SlurmOptions | Non
         f"--mem={options.memory}",
         *([f"--partition={options.partition}"] if options.partition else []),
         *([f"--account={options.account}"] if options.account else []),
+        f"--chdir={Path.cwd()}",  # paths mean there what they mean here
         f"--output={options.logs}/%A_%a.log",
         *options.directives(),
     ]
@@ -133,8 +134,7 @@ def slurm_script(command: Sequence[str], parts: int, options: SlurmOptions | Non
         [
             "#!/bin/bash",
             *(f"#SBATCH {line}" for line in directives),
-            "# Submit it from the folder in which the command was meant to run, after `mkdir -p "
-            f"{options.logs}`. Submitted again,",
+            f"# Logs go to {options.logs}, which must be there, else SLURM starts nothing. Submitted again",
             f"# it goes on where it stopped; `sbatch --array=3,7 ...` runs parts 3 and 7 of the {parts} again.",
             "set -euo pipefail",
             *options.setup,

@@ -283,7 +283,7 @@ def _edit(
             result.added.append(row)
         else:
             result.known[said] = slug
-    who.write(members, animals, subjects)
+    who.write(list(dict.fromkeys(members)), animals, subjects)  # a video and its copy are one
     return [animals, recordings, subjects]
 
 

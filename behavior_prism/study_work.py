@@ -72,7 +72,13 @@ def features_of_study(study: Study, *, like: str | Path | None = None) -> dict[s
     kinds: dict[str, dict[str, Path]] = {}
     for name in study.names:
         for store in _stores_of(study, name):
-            kinds.setdefault(of(store), {})[name] = store
+            own = kinds.setdefault(of(store), {})
+            if name in own:  # of other times of the camera, other animals: which one is meant cannot be told
+                raise ValueError(
+                    f"{name}: expected one store of these features, got {own[name]} and {store}; remove the one that "
+                    "is not meant (behavior-prism info says what made it)"
+                )
+            own[name] = store
     if like is not None:
         return kinds.get(of(like), {})
     if not kinds:
@@ -161,29 +167,49 @@ def train_on_study(
         If there are no features or labels, or as ``train_probe``.
     """
     stores = features_of_study(study, like=like)
-    given: Sequence[Any] = list(labels) or [labels_of_study(study)]
-    if not labels:
-        spoken = set(given[0].recordings)
-        stores = {name: store for name, store in stores.items() if name in spoken}
-        if not stores:
-            raise ValueError(
-                f"{study.folder}: expected labels of recordings with features, got those of {sorted(spoken)}"
-            )
+    given = _bound(labels, stores) if labels else [labels_of_study(study)]
+    spoken = {name for one in given for name in one.recordings}
+    stores = {name: store for name, store in stores.items() if name in spoken}
+    if not stores:
+        raise ValueError(f"{study.folder}: expected labels of recordings with features, got those of {sorted(spoken)}")
     out = study.probe_folder(probe)
-    known = {"behaviors": list(study.ethogram.names) or None} | options
+    behaviors, ignore, unseen = _under_study(study, given, set(stores), options.pop("ignore", ()))
+    known = {"behaviors": behaviors or None, "ignore": ignore} | options
     card, scores, notes = train_probe(list(stores.values()), given, out, groups=study.groups(), **known)
-    return out, card, scores, notes
+    return out, card, scores, [*(f"{b}: nobody looked for it in these recordings; left out" for b in unseen), *notes]
 
 
-def predict_study(study: Study, probe: str, *, overwrite: bool = False) -> BatchResult:
+def _bound(labels: Sequence[str | Path], stores: Mapping[str, Path]) -> list[Annotations]:
+    from behavior_prism.analysis import open_features
+    from behavior_prism.datasets import load_annotations
+
+    edges = {name: open_features(store)["edge_time"].values for name, store in stores.items()}
+    return [load_annotations(file, recording=edges) for file in labels]
+
+
+def _under_study(
+    study: Study, labels: Sequence[Annotations], recordings: set[str], ignore: Sequence[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """Behaviours to learn, those of the labels to leave out, and those that nobody looked for."""
+    said: set[str] = set()
+    for one in labels:
+        own = one.select(recording=sorted(recordings))
+        said |= set(own.bouts["behavior"]) | set(own.scored["behavior"])
+    wanted = [b for b in study.ethogram.names if b not in ignore]
+    looked_for = wanted if "" in said else [b for b in wanted if b in said]  # "": all of the ethogram was scored
+    unseen = [b for b in wanted if b not in looked_for]
+    return looked_for, [b for b in ignore if b in said or b not in study.ethogram], unseen
+
+
+def predict_study(study: Study, probe: str | Path, *, overwrite: bool = False) -> BatchResult:
     """Predict all recordings of a study whose features a probe can read and that it has not predicted yet.
 
     Parameters
     ----------
     study : Study
         Which.
-    probe : str
-        Name of one of its probes.
+    probe : str or pathlib.Path
+        Name of one of its probes, or the folder of another one.
     overwrite : bool
         Predict those again that are there.
 
@@ -200,7 +226,7 @@ def predict_study(study: Study, probe: str, *, overwrite: bool = False) -> Batch
     from behavior_prism import analysis
     from behavior_prism.analysis.predictions import SPEC_FIELDS
 
-    folder = study.probe_folder(probe)
+    folder = Path(probe) if len(Path(probe).parts) > 1 else study.probe_folder(str(probe))
     if not folder.is_dir():
         there = sorted(p.name for p in (study.folder / "probes").glob("*") if p.is_dir())
         raise FileNotFoundError(f"{folder}: no such probe, expected one of {there}")
@@ -210,16 +236,18 @@ def predict_study(study: Study, probe: str, *, overwrite: bool = False) -> Batch
         for store in _stores_of(study, name):
             settings = json.loads(analysis.read_attrs(store, "features")["settings"])
             if all(settings.get(f) == card["features"].get(f) for f in SPEC_FIELDS):
+                if name in stores:
+                    raise ValueError(f"{name}: expected one store for this probe, got {stores[name]} and {store}")
                 stores[name] = store
     if not stores:
-        raise ValueError(f"{study.folder}: expected features made as those of the probe {probe!r}, got none")
-    out = study.predictions_folder(probe)
+        raise ValueError(f"{study.folder}: expected features made as those of the probe {folder.name!r}, got none")
+    out = study.predictions_folder(folder.name)
     notes: list[str] = []
 
     def work(name: str) -> Path:
-        target = out / f"{name}.zarr"
-        if overwrite or not _is_of(target, card, stores[name]):
-            notes.extend(predict_store(model, card, stores[name], target, out / f"{name}.bouts.csv", overwrite=True))
+        target, bouts = out / f"{name}.zarr", out / f"{name}.bouts.csv"
+        if overwrite or not bouts.exists() or not _is_of(target, card, stores[name]):
+            notes.extend(predict_store(model, card, stores[name], target, bouts, overwrite=True))
         return target
 
     result = run_batch(list(stores), work)

@@ -14,7 +14,8 @@ from small_extraction import SHARD_BYTES, small_encoder, write_movie
 from typer.testing import CliRunner
 
 from behavior_prism import Study
-from behavior_prism.analysis import feature_shards, open_features
+from behavior_prism.analysis import damaged_shards, feature_shards, open_features
+from behavior_prism.analysis.store import settings_key
 from behavior_prism.cli import app
 from behavior_prism.extraction_jobs import ExtractionSettings, file_jobs, settings_of_study, study_jobs
 from behavior_prism.extraction_run import number_of_shards, parse_part, run_jobs, share_of
@@ -88,6 +89,89 @@ def test_parts_of_an_array_give_the_bits_of_one_run(lab, tmp_path):
         one, shared = (tmp_path / where / f"{name}.features.zarr" for where in ("one", "shared"))
         assert values(one) == values(shared)
     assert [p.name for p in (tmp_path / "shared").iterdir() if p.name.endswith(".partial")] == []
+
+
+def damage(store: Path, name: str = "feature") -> None:
+    """Change a byte of the first file of an array."""
+    file = min(p for p in (store / name / "c").rglob("*") if p.is_file())
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 255
+    file.write_bytes(content)
+
+
+def test_a_shard_that_was_damaged_meanwhile_is_no_part_of_a_whole_store(lab, tmp_path):
+    folder, weights = lab
+    command = ["extract", folder / "c.mkv", *options(weights, tmp_path / "out"), "--json", "--shard"]
+    for part in (1, 2):
+        assert run(*command, f"{part}/3").exit_code == 0
+    damage(tmp_path / "out" / "c.features.zarr.partial")
+    last = json.loads(run(*command, "3/3").stdout)["recordings"][0]
+    assert last["state"] == "part" and not Path(last["store"]).exists()
+    assert json.loads(run(*command, "1/3").stdout)["recordings"][0]["state"] == "done"
+    assert damaged_shards(last["store"]) == []
+
+
+def test_a_begun_store_of_other_settings_never_replaces_a_whole_one(lab, tmp_path):
+    from behavior_prism.analysis import begin_store
+    from behavior_prism.cluster_tasks import finish, look_at
+    from behavior_prism.encoder import load_encoder
+
+    folder, weights = lab
+    loaded = load_encoder(weights, device="cpu")
+    assert run("extract", folder / "b.mkv", *options(weights, tmp_path / "out")).exit_code == 0
+    store = tmp_path / "out" / "b.features.zarr"
+    before = values(store)
+    (other,) = file_jobs([folder / "b.mkv"], tmp_path / "other", ExtractionSettings(encoder=loaded, grid=(1, 1)))
+    begun = tmp_path / "other" / "b.features.zarr"
+    begin_store(other.settings.plan(other.load()), begun)
+    begun.with_name(begun.name + ".partial").rename(store.with_name(store.name + ".partial"))
+    (job,) = file_jobs([folder / "b.mkv"], tmp_path / "out", ExtractionSettings(encoder=loaded))
+    assert not look_at(job).unfinished
+    with pytest.raises(FileExistsError, match="made with other settings"):
+        finish(job, store, open_features(store).attrs["key"])
+    assert values(store) == before
+
+
+def test_processes_that_finish_at_once_agree(lab, tmp_path):
+    """Whoever is later finds it whole; nobody sees it half renamed."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from behavior_prism.analysis import extract_features
+    from behavior_prism.analysis.extraction import begin_store
+    from behavior_prism.cluster_tasks import finish
+    from behavior_prism.encoder import load_encoder
+
+    folder, weights = lab
+    loaded = load_encoder(weights, device="cpu")
+    (job,) = file_jobs([folder / "b.mkv"], tmp_path / "out", ExtractionSettings(encoder=loaded))
+    for k in range(5):
+        store = tmp_path / f"{k}.zarr"
+        recording = job.load()
+        begin_store(job.settings.plan(recording), store)
+        kept = job.settings.options(recording)
+        extract_features(recording, loaded, store, shards=range(0, 1), **kept).close()
+        key = settings_key(job.settings.plan(recording).settings())
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(lambda _, s=store, i=key: finish(job, s, i), range(4))) == [[]] * 4
+
+
+def test_a_driver_that_fails_does_not_hold_up_the_others(lab, tmp_path, monkeypatch):
+    from behavior_prism import analysis
+    from behavior_prism.encoder import load_encoder
+
+    folder, weights = lab
+    original = analysis.extract_features
+
+    def fails_once(recording, *arguments, **named):
+        if recording.name == "a":
+            raise RuntimeError("CUDA error: an illegal memory access")
+        return original(recording, *arguments, **named)
+
+    monkeypatch.setattr(analysis, "extract_features", fails_once)
+    settings = ExtractionSettings(encoder=load_encoder(weights, device="cpu"))
+    result = run_jobs(file_jobs(sorted(folder.iterdir()), tmp_path / "out", settings))
+    assert [o.state for o in result.outcomes] == ["failed", "done", "done"]
+    assert result.outcomes[0].reason.startswith("RuntimeError: CUDA error")
 
 
 def test_every_shard_is_in_one_part(lab, tmp_path):
@@ -212,9 +296,9 @@ def test_every_animal_of_its_tracks(lab, tmp_path):
 
 BAD = {
     "no place": ([], "--out: expected a folder"),
-    "both": (["--step", "2", "--rate", "10"], "rate and step: expected one of them"),
+    "both": (["--step", "2", "--rate", "10"], "--rate and --step: expected one of them"),
     "grid": (["--grid", "3"], "--grid: expected ROWSxCOLS"),
-    "grid of another": (["--grid", "3x3"], "grid: expected numbers that divide"),
+    "grid of another": (["--grid", "3x3"], "--grid: expected numbers that divide"),
     "shard": (["--shard", "5/4"], "--shard: expected I/N"),
     "dtype": (["--dtype", "float8"], "--dtype: expected"),
     "batch": (["--batch", "3"], "--batch: expected FRAMES,WINDOWS"),
@@ -224,10 +308,17 @@ BAD = {
     "only": (["--only", "a"], "--only: expected a study"),
     "tracks": (["--tracks", "{stem}.h5", "--source", "crop"], "no such file"),
     "no tracks": (["--source", "crop"], "expected tracks"),
-    "source": (["--source", "nose"], "individual_source: expected one of"),
+    "source": (["--source", "nose"], "--source: expected one of"),
     "both ways": (["--shard", "1/2", "--cluster", "local"], "--cluster and --shard: expected one of them"),
-    "cluster": (["--cluster", "moon"], "cluster: expected local"),
-    "slurm": (["--slurm-time", "two hours"], "time: expected a word without spaces"),
+    "cluster": (["--cluster", "moon"], "--cluster: expected local"),
+    "roi of nobody": (["--source", "roi"], "--source roi: expected --tracks"),
+    "damage": (["--max-undecodable", "nan"], "--max-undecodable: expected a share"),
+    "no batch": (["--batch", "0,1"], "--batch: expected two whole numbers"),
+    "jobs": (["--slurm-jobs", "0"], "--slurm-jobs: expected"),
+    "clips": (["--clip-stride", "3"], "--clip-stride: expected a multiple"),
+    "crop size": (["--crop", "-1"], "--crop: "),
+    "braces": (["--tracks", "{stem.tracks.nc}", "--source", "crop"], "no such file"),
+    "slurm": (["--slurm-time", "two hours"], "--slurm-time: expected a word without spaces"),
 }
 
 
@@ -253,6 +344,7 @@ def test_a_study_has_its_own_places(lab, tmp_path):
     folder, weights = lab
     study = Study.create(tmp_path / "study", encoder={"name": str(weights)})
     study.add([folder / "b.mkv"])
+    assert "--allow-cut-short: expected none" in fails(run("extract", study.folder, "--allow-cut-short"))
     assert "--out: expected none for a study" in fails(run("extract", study.folder, "--out", tmp_path / "x"))
     assert "unknown recording" in fails(run("extract", study.folder, "--only", "nobody"))
     assert "one study and nothing else" in fails(run("extract", study.folder, folder))
@@ -283,6 +375,7 @@ def test_a_script_for_slurm_says_the_command_again(tmp_path):
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "jobs/go.sh").read_text()
     assert text.splitlines()[-1].endswith("extract 'my study' --grid 2x2 --shard \"$SLURM_ARRAY_TASK_ID/32\"")
+    assert f"#SBATCH --chdir={tmp_path}" in text
     assert "#SBATCH --array=1-32%4" in text and "module load ffmpeg" in text and "gres" not in text
     assert subprocess.run(["bash", "-n", tmp_path / "jobs/go.sh"]).returncode == 0
     assert (tmp_path / "slurm_logs").is_dir()

@@ -89,6 +89,26 @@ def test_what_is_being_written_is_not_pruned(study, tmp_path):
         assert begun.with_name(begun.name + ".partial").exists()
 
 
+def test_a_killed_part_goes_with_its_claims(study, tmp_path):
+    encoder = load_encoder(tmp_path / "small.safetensors", device="cpu")
+    begun = study.features_folder("a") / "0123456789ab.zarr"
+    begin_store(plan_features(load_recording(tmp_path / "a.mkv"), encoder, grid=(2, 2)), begun)
+    claims = begun.with_name(f".{begun.name}.partial.claims")
+    claims.mkdir()
+    (claims / "0").touch()
+    result = run("features", "prune", study.folder, "--yes")
+    assert result.exit_code == 0 and not claims.exists(), result.output
+    assert not begun.with_name(begun.name + ".partial").exists()
+
+
+def test_coordinates_that_are_gone_are_no_whole_store(study):
+    import shutil
+
+    shutil.rmtree(store_of(study, "a") / "edge_time" / "c")
+    result = run("features", "verify", study.folder)
+    assert result.exit_code == 1 and "damaged: edge_time" in result.output, result.output
+
+
 def test_stores_of_a_replaced_video_and_other_settings_can_go(study, tmp_path):
     (tmp_path / "a.mkv").unlink()
     write_movie(tmp_path / "a.mkv", 90)

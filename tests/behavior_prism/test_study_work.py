@@ -86,7 +86,35 @@ def test_another_probe_of_the_same_name_predicts_again(made):
     done("train", made, "--out", "twice", "--context", 1, "--overwrite")
     done("predict", "twice", made)
     assert made_by() != before
-    assert "expected the name of a probe" in fails("report", made) or len(list((made / "predictions").iterdir())) == 1
+    done("train", made, "--out", "third")
+    done("predict", "third", made)
+    assert "expected the name of a probe" in fails("report", made)
+    done("predict", made / "probes" / "third", made)  # by its folder
+    (made / "predictions/third/r0.bouts.csv").unlink()
+    done("predict", "third", made)
+    assert (made / "predictions/third/r0.bouts.csv").exists()
+
+
+def test_what_is_ignored_is_not_learned(made):
+    names = (
+        json.loads((made / "probes/walk/card.json").read_text())["behaviors"] if (made / "probes/walk").exists() else []
+    )
+    done("train", made, "--out", "few", "--ignore", "walk")
+    card = json.loads((made / "probes/few/card.json").read_text())
+    assert "walk" not in card["behaviors"] and (not names or set(card["behaviors"]) == set(names) - {"walk"})
+
+
+def test_two_stores_of_one_kind_are_not_guessed_between(made):
+    import shutil
+
+    first = next((made / "features/r0").glob("*.zarr"))
+    twin = first.with_name("0123456789ab.zarr")
+    shutil.copytree(first, twin)
+    try:
+        assert "expected one store of these features" in fails("train", made, "--out", "x")
+        assert "expected one store for this probe" in fails("predict", "walk", made)
+    finally:
+        shutil.rmtree(twin)
 
 
 def test_one_kind_of_features_at_a_time(made):
