@@ -270,7 +270,7 @@ def test_an_empty_source(tmp_path):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory, straight):
-    """Runs of two processes, all in two launches."""
+    """Runs of two processes, all in one launch; what resumes in new processes is tested with one."""
     base = tmp_path_factory.mktemp("two")
     torch.set_num_threads(1)
     for_two = make_trainer(base / "one")  # stopped after 3 steps
@@ -280,16 +280,17 @@ def two(tmp_path_factory, straight):
         return {"folder": str(base / name), "out": str(base / f"{name}.safetensors"), **options}
 
     every = {"checkpoint_every": 3, "eval_every": 2}
-    first = [
+    jobs = [
         job("sharded", **every),
         job("whole", sharding="replicate", asynchronous=False),
         job("factored", optimizer="adafactor"),
         job("half", precision="bfloat16", activation_checkpointing=True, picture_every=2),
         job("poisoned", poison=[1, 3]),
         job("broken", stop_at=2, **every),
+        job("broken", **every),
+        job("one"),
     ]
-    run_jobs(first, processes=2, code=1)  # torchrun's own code where a process did not end with 0
-    run_jobs([job("broken", **every), job("one")], processes=2)
+    run_jobs(jobs, processes=2)
     return base
 
 
