@@ -291,7 +291,8 @@ def named_as_in_study(annotations: Annotations, folder: str | Path) -> tuple[Ann
     if not (Path(folder) / SETTINGS).is_file():
         return annotations, []
     study = Study.open(folder)
-    names, notes = {}, []
+    names: dict[str, str] = {}
+    notes: list[str] = []
     for name in annotations.recordings:
         try:
             slug = name if name in study.names else slug_of(name)
