@@ -282,7 +282,7 @@ def worker_specs(workers: int, threads: int, num_gpus: int) -> dict[int, dict[st
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if num_gpus else []
     names = visible if len(visible) == num_gpus and all(visible) else [str(k) for k in range(num_gpus)]
 
-    def environment(k: int) -> dict[str, str]:
+    def _environment(k: int) -> dict[str, str]:
         of_gpu = {"CUDA_VISIBLE_DEVICES": names[k % num_gpus]} if num_gpus else {}
         return {"OMP_NUM_THREADS": str(threads), **of_gpu}
 
@@ -293,7 +293,7 @@ def worker_specs(workers: int, threads: int, num_gpus: int) -> dict[int, dict[st
             "options": {
                 "nthreads": 1,
                 "memory_limit": 0,
-                "env": environment(k),
+                "env": _environment(k),
                 "dashboard": False,
                 "silence_logs": logging.ERROR,
             },

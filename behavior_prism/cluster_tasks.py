@@ -172,14 +172,14 @@ def pack(job: Job, source: EncoderSource) -> bytes:
 
     from behavior_prism.encoder import LoadedEncoder
 
-    class Pickler(cloudpickle.Pickler):
+    class _Pickler(cloudpickle.Pickler):
         def reducer_override(self, obj: Any) -> Any:
             if isinstance(obj, LoadedEncoder):
                 return encoder_here, (source, obj.weights_id)
             return super().reducer_override(obj)
 
     file = io.BytesIO()
-    Pickler(file).dump(job)
+    _Pickler(file).dump(job)
     return file.getvalue()
 
 

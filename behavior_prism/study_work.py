@@ -65,14 +65,14 @@ def features_of_study(study: Study, *, like: str | Path | None = None) -> dict[s
     from behavior_prism.analysis import read_attrs
     from behavior_prism.analysis.predictions import SPEC_FIELDS
 
-    def of(store: str | Path) -> str:
+    def _of(store: str | Path) -> str:
         settings = json.loads(read_attrs(store, "features")["settings"])
         return json.dumps({f: settings.get(f) for f in SPEC_FIELDS}, sort_keys=True)
 
     kinds: dict[str, dict[str, Path]] = {}
     for name in study.names:
         for store in _stores_of(study, name):
-            own = kinds.setdefault(of(store), {})
+            own = kinds.setdefault(_of(store), {})
             if name in own:  # of other times of the camera, other animals: which one is meant cannot be told
                 raise ValueError(
                     f"{name}: expected one store of these features, got {own[name]} and {store}; remove the one that "
@@ -80,7 +80,7 @@ def features_of_study(study: Study, *, like: str | Path | None = None) -> dict[s
                 )
             own[name] = store
     if like is not None:
-        return kinds.get(of(like), {})
+        return kinds.get(_of(like), {})
     if not kinds:
         raise ValueError(f"{study.folder}: expected features, got none: behavior-prism extract {study.folder}")
     if len(kinds) > 1:
