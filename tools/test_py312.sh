@@ -15,7 +15,7 @@ $pip install -U -c constraints.txt pip
 "$python" - >.venv-py312/needs.txt <<'PY'
 import re, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))
-peers = ["banos", "nwbinspector", "pytest", "hypothesis"]
+peers = ["banos", "nwbinspector", "pytest", "pytest-xdist", "hypothesis"]
 for line in [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["nwb"], *peers]:
     if re.match(r"[\w-]+", line)[0] != "torch":  # its builds for 3.12 are several GB
         print(line)
@@ -27,6 +27,6 @@ PYTHONSAFEPATH=1 .venv-py312/bin/behavior-prism --help >/dev/null
 # a file that is marked as a whole imports torch on top, which no marker can leave out
 whole=$(grep -lrE '^pytestmark.*mark\.torch' tests | sed 's/^/--ignore=/')
 # shellcheck disable=SC2086 # one option a word
-PYTHONSAFEPATH=1 .venv-py312/bin/pytest -q -c tools/pytest_py312.ini --rootdir . \
+PYTHONSAFEPATH=1 .venv-py312/bin/pytest -q -n 2 --dist loadfile -c tools/pytest_py312.ini --rootdir . \
   tests/datasets tests/analysis tests/behavior_prism -m "not slow and not gui and not torch" \
   $whole --ignore=tests/analysis/test_real_clips.py
