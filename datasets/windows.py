@@ -250,9 +250,10 @@ def after_gaps(times: np.ndarray, max_gap: float = MAX_GAP) -> np.ndarray:
 
 def _usual(intervals: np.ndarray) -> np.ndarray:
     """The median interval around each one: a camera that is slower at night has no gaps for that."""
-    from scipy.ndimage import median_filter
-
-    return median_filter(intervals, size=min(_AROUND, len(intervals)), mode="nearest")
+    padded = np.pad(intervals, _AROUND // 2, mode="edge")
+    around = np.lib.stride_tricks.sliding_window_view(padded, _AROUND)
+    parts = range(0, len(intervals), 1 << 16)  # days of video take a bounded amount of memory
+    return np.concatenate([np.median(around[i : i + (1 << 16)], axis=1) for i in parts])
 
 
 def central_windows(num_sampled: int, spec: WindowSpec) -> tuple[np.ndarray, np.ndarray]:

@@ -159,7 +159,7 @@ def bad(tmp_path) -> Path:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("none.mp4", "none.mp4: no such file"),
+        ("none.mp4", "none.mp4: no such video"),
         ("text.mp4", "text.mp4: not a video"),
         ("empty.mp4", "empty.mp4: expected a video file, got an empty file"),
         ("cut.mp4", "cut.mp4: cut short: its header promises 120 frames"),
