@@ -119,7 +119,7 @@ def test_workers_that_are_killed_cost_nothing(raw, tmp_path, small_shards, monke
 
 @pytest.mark.slow
 def test_a_scheduler_that_runs_already(raw, tmp_path):
-    """Given by its address; a task that its worker cannot do in time goes on with another worker."""
+    """Given by its address; workers may come later than the work."""
     from distributed import LocalCluster
 
     from behavior_prism.cluster import run_on_cluster
