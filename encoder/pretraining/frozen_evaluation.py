@@ -7,9 +7,11 @@ Shapes: B clips, T frames, N places of a frame, D channels, F features.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..model import VideoEncoder
@@ -28,7 +30,8 @@ class ProbeEvaluator:
     Parameters
     ----------
     train, test : iterable of batch
-        With ``video`` and ``label``, int (B,). They should not share recordings.
+        With ``video`` and ``label``, int (B,). They should not share recordings. Clips of a class that ``train`` does
+        not show count as wrong.
     features : callable, optional
         Tokens (B, T, N, D) to features (B, F); :func:`mean_and_change` by default.
     name : str
@@ -89,9 +92,13 @@ class ProbeEvaluator:
                 over_labelled(objective, batches, lambda b: self.features(_tokens(encoder, b)))
                 for batches in (self.train, self.test)
             )
+        classes = 1 + int(max(train_labels.max(), labels.max()))
         scores: dict[str, float] = {}
         for kind, method in (("linear", linear_probe), ("centroid", nearest_centroid)):
-            found = class_scores(method(train, train_labels, test), labels)
+            known = method(train, train_labels, test)
+            # what was never shown is never said
+            known = F.pad(known, (0, classes - known.shape[1]), value=-math.inf)
+            found = class_scores(known, labels)
             scores |= {f"{kind}_{name}": value for name, value in found.items()}
         return named(self.name, scores)
 

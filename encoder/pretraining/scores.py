@@ -4,8 +4,9 @@ Papers: Zhao et al., VideoPrism, ICML 2024 (arXiv 2402.13217) for retrieval and 
 al., CLIP, 2021 (arXiv 2103.00020) for ensembles of prompts; Garrido et al., RankMe, ICML 2023 (arXiv 2210.02885) for
 the effective rank.
 
-Retrieval counts ties as if they were broken at random, and gives the expected score: embeddings that are all the
-same score at chance, and texts that occur twice are not held against a model.
+Retrieval and classification count ties as if they were broken at random, and give the expected score: embeddings that
+are all the same score at chance, and texts that occur twice are not held against a model. Of embeddings that are not
+finite all scores are NaN: they are worth nothing that could be compared.
 
 Shapes: V clips, S texts, N samples, C classes, P prompts of a class, D channels.
 """
@@ -53,6 +54,8 @@ def retrieval_scores(
     """
     own_VS = _own_texts(video_VD, text_SD, video_of_text_S)
     similar_VS = (video_VD.double() @ text_SD.double().T).to(own_VS.device)
+    if not bool(similar_VS.isfinite().all()):
+        return {f"{way}_r{k}": math.nan for way in ("text_to_video", "video_to_text") for k in ranks}
     by_text = _hits(similar_VS.T, own_VS.T, ranks)
     by_clip = _hits(similar_VS, own_VS, ranks)
     scores = {f"text_to_video_r{k}": float(hit) for k, hit in zip(ranks, by_text, strict=True)}
@@ -161,7 +164,9 @@ def class_scores(scores_NC: Tensor, labels_N: Tensor) -> dict[str, float]:
     {'accuracy': 0.6666666666666666, 'balanced_accuracy': 0.5}
     """
     labels = _check_labels(labels_N, len(scores_NC), scores_NC.shape[1])
-    right = (scores_NC.cpu().argmax(1) == labels).double()
+    scores = scores_NC.cpu()
+    best_NC = scores == scores.amax(1, keepdim=True)  # none where a score is NaN: 0 / 0 then
+    right = best_NC.gather(1, labels[:, None]).squeeze(1).double() / best_NC.sum(1)
     per_class = [float(right[labels == c].mean()) for c in labels.unique()]
     return {"accuracy": float(right.mean()), "balanced_accuracy": sum(per_class) / len(per_class)}
 
@@ -293,6 +298,8 @@ def collapse_indicators(x_ND: Tensor) -> dict[str, float]:
     if x_ND.ndim != 2 or len(x_ND) < 2:
         raise ValueError(f"embeddings: expected at least two of shape (N, D), got {tuple(x_ND.shape)}")
     x = F.normalize(x_ND.detach().cpu().double(), dim=1)
+    if not bool(x.isfinite().all()):
+        return dict.fromkeys(("std", "effective_rank", "cosine"), math.nan)
     n, d = x.shape
     singular = torch.linalg.svdvals(x)
     share = singular / singular.sum()

@@ -131,6 +131,16 @@ def test_probe_and_collapse_work_on_every_objective(labelled):
     assert "collapse/embeddings_std" in collapse[2] and "collapse/embeddings_std" not in collapse[0]
 
 
+def test_a_class_that_the_probe_was_not_shown_counts_as_wrong(labelled):
+    train, test = labelled
+    strange = [
+        {**batch, "label": torch.where(torch.arange(len(batch["label"])) < 2, 2, batch["label"])} for batch in test
+    ]
+    got = ProbeEvaluator(train, strange)(objective(), 0)
+    assert got["probe/linear_accuracy"] == got["probe/centroid_accuracy"] == pytest.approx(12 / 16)
+    assert got["probe/linear_balanced_accuracy"] == pytest.approx(2 / 3)
+
+
 def test_features_of_the_probe_can_be_chosen(labelled):
     seen = []
 

@@ -92,6 +92,23 @@ def test_ties_equal_the_mean_over_random_orders():
     assert hits == pytest.approx(exact, abs=0.02)
 
 
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_embeddings_that_are_not_finite_are_worth_nothing(broken):
+    """A model that has diverged must not look like one that knows everything."""
+    text = unit(12, 4)
+    video, labels = text.clone(), torch.arange(12) % 2
+    video[3, 1] = broken
+    for scores in (
+        retrieval_scores(video, text),
+        retrieval_scores(text, video),
+        retrieval_scores(torch.full((12, 4), broken), text),
+        class_scores(linear_probe(video, labels, text), labels),
+        class_scores(nearest_centroid(text, labels, video), labels),
+        collapse_indicators(video),
+    ):
+        assert all(math.isnan(value) for value in scores.values()), scores
+
+
 def test_few_clips_have_no_tenth_rank_and_that_is_fine():
     assert set(retrieval_scores(unit(2, 4), unit(2, 4)).values()) == {1.0}
 
@@ -172,6 +189,11 @@ def test_class_scores_are_scikit_learns(labelled):
     chosen = x[:, :3].argmax(1)
     assert scores["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(y, chosen))
     assert scores["accuracy"] == pytest.approx(float((chosen == y).double().mean()))
+
+
+def test_classes_that_tie_share_the_point():
+    scores = class_scores(torch.tensor([[1.0, 1.0, 0.0], [0.0, 2.0, 1.0], [3.0, 3.0, 3.0]]), torch.tensor([1, 1, 2]))
+    assert scores == pytest.approx({"accuracy": (1 / 2 + 1 + 1 / 3) / 3, "balanced_accuracy": (3 / 4 + 1 / 3) / 2})
 
 
 @pytest.mark.parametrize(
