@@ -16,17 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .cluster_tasks import (
-    EncoderSource,
-    Failure,
-    Look,
-    compute_task,
-    finish_task,
-    look_task,
-    pack,
-    shards_in_a_task,
-    split,
-)
+from .cluster_tasks import Failure, Look, compute_task, finish_task, look_task, shards_in_a_task, split
+from .encoder_source import EncoderSource, pack
 from .extraction_jobs import Job
 from .extraction_run import ExtractionResult, Outcome, Watcher, reason_of
 from .slurm_script import SlurmOptions

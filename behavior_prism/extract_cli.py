@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import Overwrite, list_failures, named_as_options, notice, print_table, say
+from .console import Overwrite, notice, say
+from .extract_options import (
+    named_option,
+    parse_batch,
+    parse_crops,
+    parse_frames,
+    parse_grid,
+    parse_regions,
+    refuse_together,
+    with_option_names,
+)
+from .extract_report import dry_run as tell_plan
+from .extract_report import report
 
 if TYPE_CHECKING:
-    from behavior_prism.datasets import CropSpec
     from behavior_prism.encoder import LoadedEncoder
 
-    from .cluster_tasks import EncoderSource
-    from .extraction_estimate import Estimate
+    from .encoder_source import EncoderSource
     from .extraction_jobs import ExtractionSettings, Job
     from .extraction_run import ExtractionResult, Part
     from .slurm_script import SlurmOptions
     from .study import Study
 
 _WHAT, _CUT, _WHO, _WHERE, _SLURM = "What is read", "How it is cut", "Whose features", "Where it runs", "SLURM"
-# what options are called in Python, where errors about them come from
-_OPTION_OF = {
-    "rate and step": "--rate and --step",
-    "individual_source": "--source",
-    "clip_stride": "--clip-stride",
-    "max_undecodable": "--max-undecodable",
-    "crops: size": "--crop",
-    "crops: smooth": "--smooth",
-    "overwrite and part": "--overwrite and --shard",
-    "parts": "--slurm-parts",
-    **{name: f"--{name}" for name in ("length", "step", "stride", "rate", "grid", "batch", "device", "cluster", "fps")},
-    **{
-        name: f"--slurm-{name.replace('_', '-')}"
-        for name in ("jobs", "gpus", "cpus", "memory", "time", "partition", "account", "gpu_type", "extra")
-    },
-}
 
 
 def extract(
@@ -159,9 +152,10 @@ def extract(
     """
     from .extraction_run import parse_part
     from .slurm_script import SlurmOptions
+    from .study_add import expand_videos
     from .study_work import study_among
 
-    options = _named_as_options(
+    options = with_option_names(
         SlurmOptions,
         jobs=slurm_jobs,
         gpus=slurm_gpus,
@@ -174,8 +168,8 @@ def extract(
         setup=slurm_setup or (),
         extra=slurm_extra or (),
     )
-    part = _named("--shard", parse_part, shard) if shard is not None else None
-    _refuse_together(
+    part = named_option("--shard", parse_part, shard) if shard is not None else None
+    refuse_together(
         {"--cluster": cluster, "--shard": shard, "--slurm-script": slurm_script},
         {"--shard": shard, "--overwrite": overwrite or None},
         {"--cluster": cluster, "--overwrite": overwrite or None},
@@ -194,18 +188,19 @@ def extract(
         "individual_source": source,
         "clip_stride": clip_stride,
         "individuals": tuple(individual) if individual else None,
-        "crops": _crop_spec(crop, crop_pixels, body, up, smooth),
-        "batch": None if batch is None else _parse_batch(batch),
+        "crops": parse_crops(crop, crop_pixels, body, up, smooth),
+        "batch": None if batch is None else parse_batch(batch),
         "max_undecodable": max_undecodable,
     }
-    regions = _regions(region or [], arena)
-    of_files = {"regions": regions, "frames": _parse_frames(frames), "fps": fps, "allow_cut_short": allow_cut_short}
+    regions = parse_regions(region or [], arena)
+    of_files = {"regions": regions, "frames": parse_frames(frames), "fps": fps, "allow_cut_short": allow_cut_short}
     _check_places(study, out, tracks, of_files, only)
     if source == "roi" and study is None and not tracks and not regions:
         raise ValueError("--source roi: expected --tracks, --region or --arena to say who is where, got none")
     if slurm_script is not None:
-        _named_as_options(_write_script, slurm_script, slurm_parts, options, overwrite, dry_run)
+        with_option_names(_write_script, slurm_script, slurm_parts, options, overwrite, dry_run)
         return
+    paths = [] if study is not None else expand_videos(videos)  # before the encoder is loaded, which takes a while
     if threads is not None:
         _set_threads(threads)
     # a plan needs the sizes only: no weights are fetched for it
@@ -213,138 +208,19 @@ def extract(
     here = encoder_source if known else replace(encoder_source, weights="random")
     if cluster is not None and not dry_run:
         here = replace(here, device="cpu")  # the GPUs are the workers'
-    loaded = _named_as_options(here.load)
+    loaded = with_option_names(here.load)
     if loaded.notice and known:
         notice(loaded.notice)
     settings = _settings(loaded, study, given)
-    jobs = _jobs(videos, out, settings, study, tracks, of_files, only)
+    jobs = _jobs(paths, out, settings, study, tracks, of_files, only)
     if dry_run:
-        _named_as_options(_dry_run, jobs, known, cluster, options, as_json)
+        with_option_names(tell_plan, jobs, known, cluster, options, as_json)
         return
-    result = _named_as_options(_run, jobs, encoder_source, cluster, options, part, overwrite, quiet or as_json, threads)
-    _report(result, as_json, quiet)
+    result = with_option_names(_run, jobs, encoder_source, cluster, options, part, overwrite, quiet or as_json, threads)
+    report(result, as_json, quiet)
 
 
 # -- what was asked for
-
-
-def _named_as_options(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """Call something whose errors shall name options, not arguments."""
-    try:
-        return call(*arguments, **named)
-    except ValueError as error:
-        raise ValueError(_with_options(str(error))) from None
-
-
-def _with_options(text: str) -> str:
-    for name, option in _OPTION_OF.items():
-        if text.startswith(f"{name}:"):
-            return option + text.removeprefix(name)
-    return text
-
-
-def _named(option: str, parse: Any, text: str) -> Any:
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise ValueError(f"{option}: {error}") from None
-
-
-def _refuse_together(*groups: Mapping[str, Any]) -> None:
-    for group in groups:
-        given = [name for name, value in group.items() if value]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)}: expected one of them, got {len(given)}")
-
-
-def parse_grid(text: str) -> tuple[int, int]:
-    """Read ``4x4``.
-
-    Parameters
-    ----------
-    text : str
-        Rows and columns.
-
-    Returns
-    -------
-    (int, int)
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
-    try:
-        rows, cols = (int(n) for n in text.lower().split("x"))
-    except ValueError:
-        raise ValueError(f"--grid: expected ROWSxCOLS such as 4x4, got {text!r}") from None
-    return rows, cols
-
-
-def _parse_batch(text: str) -> tuple[int, int]:
-    try:
-        frames, windows = (int(n) for n in text.split(","))
-    except ValueError:
-        raise ValueError(f"--batch: expected FRAMES,WINDOWS such as 16,4, got {text!r}") from None
-    return frames, windows
-
-
-def _parse_frames(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    try:
-        start, stop = (int(n) for n in text.split(":"))
-    except ValueError:
-        raise ValueError(f"--frames: expected START:STOP such as 0:300, got {text!r}") from None
-    if start < 0 or stop <= start:
-        raise ValueError(f"--frames: expected START:STOP with 0 <= START < STOP, got {text!r}")
-    return start, stop
-
-
-def _regions(texts: Sequence[str], arena: Path | None) -> dict[str, tuple[int, int, int, int]]:
-    if arena is not None:
-        from .datasets import load_arena
-
-        return load_arena(arena).regions()
-    regions: dict[str, tuple[int, int, int, int]] = {}
-    for text in texts:
-        name, _, numbers = text.rpartition("=")
-        try:
-            x, y, w, h = (int(n) for n in numbers.split(","))
-        except ValueError:
-            raise ValueError(
-                f"--region: expected NAME=X,Y,WIDTH,HEIGHT such as well1=0,0,200,200, got {text!r}"
-            ) from None
-        name = name or f"region{len(regions) + 1}"
-        if name in regions:
-            raise ValueError(f"--region: expected every name once, got {name!r} twice")
-        regions[name] = (x, y, w, h)
-    return regions
-
-
-def _crop_spec(
-    crop: float | None, pixels: float | None, body: str | None, up: str | None, smooth: float
-) -> CropSpec | None:
-    from .datasets import CropSpec
-
-    size = crop if pixels is None else pixels
-    if size is None:
-        if body is not None or up is not None or smooth:
-            raise ValueError("--body, --up and --smooth: expected --crop or --crop-pixels, got neither")
-        return None
-    unit = "body_lengths" if pixels is None else "pixels"
-    return _named_as_options(
-        CropSpec, size=size, unit=unit, body=_pair("--body", body), up=_pair("--up", up), smooth=smooth
-    )
-
-
-def _pair(option: str, text: str | None) -> tuple[str, str] | None:
-    if text is None:
-        return None
-    names = [n.strip() for n in text.split(",")]
-    if len(names) != 2 or not all(names):
-        raise ValueError(f"{option}: expected two key points such as tail_base,nose, got {text!r}")
-    return names[0], names[1]
 
 
 def _encoder_cells(study: Study | None, encoder: str | None, weights: str | None, int8: bool) -> dict[str, Any]:
@@ -356,7 +232,7 @@ def _encoder_cells(study: Study | None, encoder: str | None, weights: str | None
 
 
 def _source(cells: Mapping[str, Any], dtype: str, compiled: bool, device: str) -> EncoderSource:
-    from .cluster_tasks import EncoderSource
+    from .encoder_source import EncoderSource
 
     if dtype not in ("float32", "bfloat16", "float16"):
         raise ValueError(f"--dtype: expected float32, bfloat16 or float16, got {dtype!r}")
@@ -400,14 +276,14 @@ def _settings(loaded: LoadedEncoder, study: Study | None, given: Mapping[str, An
 
     said = {k: v for k, v in given.items() if v is not None}
     if study is not None:
-        return _named_as_options(settings_of_study, study, loaded, **said)
+        return with_option_names(settings_of_study, study, loaded, **said)
     if "individual_source" not in said and ("crops" in said or "individuals" in said):
         said["individual_source"] = "crop"
-    return _named_as_options(ExtractionSettings, encoder=loaded, **said)
+    return with_option_names(ExtractionSettings, encoder=loaded, **said)
 
 
 def _jobs(
-    videos: Sequence[Path],
+    paths: Sequence[Path],
     out: Path | None,
     settings: ExtractionSettings,
     study: Study | None,
@@ -416,12 +292,11 @@ def _jobs(
     only: Sequence[str] | None,
 ) -> list[Job]:
     from .extraction_jobs import file_jobs, study_jobs
-    from .study_add import expand_videos
 
     if study is not None:
         return study_jobs(study, settings, only=only or ())
     assert out is not None
-    return file_jobs(expand_videos(videos), out, settings, tracks=tracks, **of_files)
+    return file_jobs(paths, out, settings, tracks=tracks, **of_files)
 
 
 def _set_threads(threads: int) -> None:
@@ -475,88 +350,3 @@ def _run(
         from .cluster import run_on_cluster
 
         return run_on_cluster(jobs, source, cluster, slurm=options, watcher=watcher, threads=threads)
-
-
-def _report(result: ExtractionResult, as_json: bool, quiet: bool) -> None:
-    failed = [(name, named_as_options(reason)) for name, reason in result.failed]
-    if as_json:
-        typer.echo(json.dumps(result.to_dict(), indent=1))
-    else:
-        for outcome in result.outcomes:
-            if outcome.state in ("done", "there"):
-                say(str(outcome.store))
-        if len(result.outcomes) > 1 and not quiet:
-            _print_summary(result)
-    list_failures(failed, len(result.outcomes))
-
-
-def _print_summary(result: ExtractionResult) -> None:
-    import pandas as pd
-
-    from .extraction_progress import duration
-
-    rows = {}
-    for o in result.outcomes:
-        speed = f"{o.computed / o.seconds:.0f}" if o.computed and o.seconds else "-"
-        spent = duration(o.seconds) if o.computed else "-"
-        rows[o.name] = {"state": o.state, "sampled frames": o.frames, "time": spent, "frames/s": speed}
-    print_table(pd.DataFrame.from_dict(rows, orient="index"))
-    states = [o.state for o in result.outcomes]
-    computed = sum(o.computed for o in result.outcomes)
-    what = {"done": "done", "there": "there before", "part": "not finished by others yet", "failed": "failed"}
-    counts = ", ".join(f"{states.count(s)} {text}" for s, text in what.items() if s in states)
-    say(f"{counts}; {computed} frames in {duration(result.seconds)}")
-
-
-def _dry_run(
-    jobs: Sequence[Job],
-    weights_known: bool,
-    cluster: str | None,
-    options: SlurmOptions,
-    as_json: bool,
-) -> None:
-    from .extraction_estimate import estimate
-
-    found = estimate(jobs, weights_known=weights_known)
-    if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=1))
-    else:
-        _print_estimate(found)
-        if cluster == "slurm":
-            from .cluster import slurm_cluster
-
-            with slurm_cluster(options) as workers:
-                say(workers.job_script())
-    list_failures([(name, named_as_options(reason)) for name, reason in found.failed], len(jobs))
-
-
-def _print_estimate(found: Estimate) -> None:
-    import pandas as pd
-
-    from .extraction_progress import duration
-
-    columns = ("individuals", "frames", "hours", "step", "sampled", "windows", "state", "megabytes")
-    rows = {r.name: {c: getattr(r, c) for c in columns} for r in found.recordings}
-    if rows:
-        table = pd.DataFrame.from_dict(rows, orient="index")
-        if len(table) > 1:
-            table.loc["total"] = table.drop(columns=["step", "state"]).sum()
-            table.loc["total", "state"] = ""
-        print_table(table, "Would extract")
-    sizes = pd.DataFrame(
-        {
-            grid: {"GB in all": found.gigabytes[grid], "GB an hour": found.gigabytes_per_hour.get(grid, float("nan"))}
-            for grid in found.gigabytes
-        }
-    )
-    if len(sizes.columns):
-        print_table(sizes, "Features by --grid, before compression")
-    if found.free_gigabytes is not None:
-        say(f"{found.free_gigabytes:.1f} GB are free there")
-    if found.seconds is not None and found.frames_per_second is not None:
-        say(
-            f"about {duration(found.seconds)} on this machine: {found.frames_per_second:.0f} sampled frames a second, "
-            "measured just now on a few windows"
-        )
-    elif found.seconds == 0:
-        say("nothing is left to compute")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,30 +18,34 @@ class _Pace:
     """Frames a second and time left, over all recordings, which are weighed by the size of their files."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self.bytes = {job.name: job.bytes for job in jobs}
+        self.bytes: dict[str, float] = {job.name: job.bytes for job in jobs}
         self.total = sum(self.bytes.values())
         self.share: dict[str, float] = {}  # of each recording that is through
         self.first: dict[str, float] = {}  # what was there before
         self.began = time.monotonic()
+
+    def plan(self, shares: Mapping[str, float]) -> None:
+        self.bytes = {name: self.bytes[name] * share for name, share in shares.items()}
+        self.total = sum(self.bytes.values())
 
     def at(self, job: Job, share: float) -> None:
         self.first.setdefault(job.name, share)
         self.share[job.name] = share
 
     def end(self, job: Job, outcome: Outcome) -> None:
-        if outcome.state in ("there", "failed"):
+        if outcome.state in ("there", "failed") or not outcome.computed:
             self.first[job.name] = 1.0
         self.share[job.name] = 1.0
 
     @property
     def through(self) -> float:
-        return sum(self.bytes.get(name, 1) * share for name, share in self.share.items()) / max(1, self.total)
+        return sum(self.bytes.get(name, 1) * share for name, share in self.share.items()) / max(1e-9, self.total)
 
     @property
     def left(self) -> float | None:
         """Seconds, judged by what was computed since the begin."""
         spent = time.monotonic() - self.began
-        before = sum(self.bytes.get(name, 1) * share for name, share in self.first.items()) / max(1, self.total)
+        before = sum(self.bytes.get(name, 1) * share for name, share in self.first.items()) / max(1e-9, self.total)
         done = self.through - before
         return None if done <= 0 or spent < 1 else spent * (1 - self.through) / done
 
@@ -59,6 +63,17 @@ class LineWatcher:
         self._pace, self._number, self._of = _Pace(jobs), 0, len(jobs)
         self._last = time.monotonic()
         self._since: dict[str, tuple[float, int]] = {}  # when a recording began, and what was there then
+
+    def plan(self, shares: Mapping[str, float]) -> None:
+        """Only a part of the work is to be done.
+
+        Parameters
+        ----------
+        shares : mapping of str to float
+            Name of a job: which share of it.
+        """
+        self._pace.plan(shares)
+        self._of = len(shares)
 
     def begin(self, job: Job) -> None:
         """A recording's turn has come.
@@ -121,6 +136,10 @@ class _BarWatcher:
         self._overall = bars.add_task("all", total=1.0, note="")
         self._tasks: dict[str, Any] = {}
         self._since: dict[str, tuple[float, int]] = {}
+
+    def plan(self, shares: Mapping[str, float]) -> None:
+        self._pace.plan(shares)
+        self._of = len(shares)
 
     def begin(self, job: Job) -> None:
         self._tasks[job.name] = self._bars.add_task(job.name, total=None, note="")

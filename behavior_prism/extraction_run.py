@@ -8,11 +8,11 @@ recording is shared and a thousand short ones are too.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .extraction_jobs import Job
 
@@ -106,6 +106,15 @@ class ExtractionResult:
 class Watcher(Protocol):
     """Who is told how far the work is."""
 
+    def plan(self, shares: Mapping[str, float]) -> None:
+        """Only a part of the work is to be done; told once, before the first recording.
+
+        Parameters
+        ----------
+        shares : mapping of str to float
+            Name of a job: which share of it, from 0 to 1. The others are not to be done.
+        """
+
     def begin(self, job: Job) -> None:
         """A recording's turn has come.
 
@@ -172,8 +181,12 @@ def run_jobs(
         raise ValueError("overwrite and part: expected one of them: of several processes none may remove a store")
     begun = time.monotonic()
     result = ExtractionResult()
-    work: Iterator[tuple[Job, range | None, str]]
-    work = ((job, None, "") for job in jobs) if part is None else iter(share_of(jobs, part))
+    work: list[tuple[Job, range | None, str]] = [(job, None, "") for job in jobs]
+    if part is not None:
+        mine = share_of(jobs, part)
+        work = [(one.job, one.shards, one.problem) for one in mine]
+        if watcher is not None:
+            watcher.plan({one.job.name: len(one.shards) / one.of for one in mine})
     for job, shards, problem in work:
         if watcher is not None:
             watcher.begin(job)
@@ -319,7 +332,16 @@ def parse_part(text: str) -> Part:
     return which, many
 
 
-def share_of(jobs: Sequence[Job], part: Part) -> list[tuple[Job, range, str]]:
+class Share(NamedTuple):
+    """What one of several processes has to do of a recording."""
+
+    job: Job
+    shards: range
+    of: int  # shards of the whole recording
+    problem: str  # why it cannot be used, if it cannot
+
+
+def share_of(jobs: Sequence[Job], part: Part) -> list[Share]:
     """What one of several processes has to do, whatever the others have done by then.
 
     Every process opens every recording for that, to count its shards; a recording that cannot be opened counts as one
@@ -334,8 +356,8 @@ def share_of(jobs: Sequence[Job], part: Part) -> list[tuple[Job, range, str]]:
 
     Returns
     -------
-    list of (Job, range, str)
-        Shards of a recording, and why it cannot be used if it cannot.
+    list of Share
+        Recordings that it has something of.
     """
     which, many = part
     counts: list[tuple[int, str]] = []
@@ -352,7 +374,7 @@ def share_of(jobs: Sequence[Job], part: Part) -> list[tuple[Job, range, str]]:
     for job, (count, problem) in zip(jobs, counts, strict=True):
         shards = range(max(0, low - at), min(count, high - at))
         if shards:
-            mine.append((job, shards, problem))
+            mine.append(Share(job, shards, count, problem))
         at += count
     return mine
 

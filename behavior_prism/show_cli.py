@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .console import Overwrite, progress_bars, say
+from .extract_options import parse_frames, parse_pair
 
 
 def show(
@@ -53,8 +54,8 @@ def show(
         spec = CropSpec(
             size=size,
             unit="body_lengths" if crop_pixels is None else "pixels",
-            body=_pair("--body", body),
-            up=_pair("--up", up),
+            body=parse_pair("--body", body),
+            up=parse_pair("--up", up),
             smooth=smooth,
         )
     elif body is not None or up is not None or smooth:
@@ -66,7 +67,7 @@ def show(
             tracks=tracks,
             labels=labels,
             arena=arena,
-            frames=_interval(frames),
+            frames=parse_frames(frames),
             crop=spec,
             tiles=tiles,
             fps=fps,
@@ -75,24 +76,3 @@ def show(
             progress=bar(video.name),
         )
     say(str(path))
-
-
-def _pair(option: str, text: str | None) -> tuple[str, str] | None:
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",")]
-    if len(names) != 2 or not all(names):
-        raise ValueError(f"{option}: expected TAIL,HEAD such as tail_base,nose, got {text!r}")
-    return names[0], names[1]
-
-
-def _interval(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    try:
-        start, stop = (int(n) for n in text.split(":"))
-    except ValueError:
-        raise ValueError(f"--frames: expected START:STOP such as 0:300, got {text!r}") from None
-    if not 0 <= start < stop:
-        raise ValueError(f"--frames: expected START:STOP with 0 <= START < STOP, got {text!r}")
-    return start, stop

@@ -12,7 +12,8 @@ import pytest
 from small_extraction import SHARD_BYTES, small_encoder, write_movie
 
 from behavior_prism.analysis import damaged_shards, open_features
-from behavior_prism.cluster_tasks import EncoderSource, Look, encoder_here, pack, shards_in_a_task, split
+from behavior_prism.cluster_tasks import Look, shards_in_a_task, split
+from behavior_prism.encoder_source import EncoderSource, encoder_here, pack
 from behavior_prism.extraction_jobs import ExtractionSettings, file_jobs
 from behavior_prism.extraction_run import run_jobs
 from behavior_prism.slurm_script import SlurmOptions, slurm_script
@@ -55,6 +56,9 @@ class Seen:
         self.ends: list[tuple[str, str]] = []
         self.done: dict[str, int] = {}
         self.on_frames = on_frames
+
+    def plan(self, shares) -> None:
+        pass
 
     def begin(self, job) -> None:
         pass

@@ -184,11 +184,13 @@ def test_every_shard_is_in_one_part(lab, tmp_path):
     )
     for many in (1, 2, 5, 40):
         shares = [share_of(jobs, (k + 1, many)) for k in range(many)]
-        seen = [(job.name, s) for share in shares for job, shards, _ in share for s in shards]
-        assert len(seen) == len(set(seen)) == sum(problem == "" for sh in shares for _, r, problem in sh for _ in r) + 1
-        sizes = [sum(len(r) for _, r, _ in share) for share in shares]
+        seen = [(job.name, s) for share in shares for job, shards, _, _ in share for s in shards]
+        assert (
+            len(seen) == len(set(seen)) == sum(problem == "" for sh in shares for _, r, _, problem in sh for _ in r) + 1
+        )
+        sizes = [sum(len(r) for _, r, _, _ in share) for share in shares]
         assert max(sizes) - min(sizes) <= 1
-        assert sum(problem != "" for share in shares for _, _, problem in share) == 1
+        assert sum(problem != "" for share in shares for *_, problem in share) == 1
     recording = jobs[0].load()
     plan = jobs[0].settings.plan(recording)
     store = tmp_path / "whole.zarr"
@@ -405,6 +407,9 @@ def test_run_jobs_tells_a_watcher(lab, tmp_path):
     told: list[tuple] = []
 
     class Watcher:
+        def plan(self, shares):
+            told.append(("plan", {Path(name).stem: share for name, share in shares.items()}))
+
         def begin(self, job):
             told.append(("begin", Path(job.name).stem))
 
@@ -418,3 +423,6 @@ def test_run_jobs_tells_a_watcher(lab, tmp_path):
     result = run_jobs(file_jobs(sorted(folder.iterdir())[:2], tmp_path / "out", settings), watcher=Watcher())
     assert [t for t in told if t[0] != "frames"] == [("begin", "a"), ("end", "done"), ("begin", "b"), ("end", "done")]
     assert ("frames", 100, 100) in told and [o.computed for o in result.outcomes] == [100, 30]
+    told.clear()  # three shards, of which the second process has the last two; its time left counts no other
+    run_jobs(file_jobs(sorted(folder.iterdir())[:2], tmp_path / "2", settings), part=(2, 2), watcher=Watcher())
+    assert told[:2] == [("plan", {"a": 0.5, "b": 1.0}), ("begin", "a")]
