@@ -11,6 +11,8 @@ VENV ?= .venv
 DEMO_OUTPUT ?= demo_output
 # two processes with one thread each; whole files together, since they share what they prepare
 PYTEST_ARGS ?= -n 2 --dist loadfile
+# Tests of half a minute and more run in `make test-all`, before a release and in .ci/full.
+FAST = -m "not slow"
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
@@ -22,14 +24,17 @@ PUBLIC = $(wildcard behavior_prism/*.py encoder/*.py encoder/pretraining/*.py en
 # the checkout's own folders must never shadow other packages (`datasets`)
 export PYTHONSAFEPATH = 1
 
-.PHONY: demo test lint wheel-check test-py312 docs clean
+.PHONY: demo test test-all lint wheel-check test-py312 docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/behavior-prism demo --out $(DEMO_OUTPUT) --overwrite
 
 test: $(VENV)/.test
 	@$(PYTHON) tools/check_system.py test --install || echo "tests that need a screen will be skipped"
-	QT_API=pyside6 OMP_NUM_THREADS=1 $(BIN)/pytest $(PYTEST_ARGS)
+	QT_API=pyside6 OMP_NUM_THREADS=1 $(BIN)/pytest $(PYTEST_ARGS) $(FAST)
+
+test-all:
+	$(MAKE) test FAST=
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -48,9 +53,9 @@ docs: $(VENV)/.dev
 wheel-check: $(VENV)/.dev
 	sh tools/check_wheel.sh $(BIN)/python "$(TORCH_FROM)"
 
-# What does not need torch, on Python 3.12, where that is installed.
+# What does not need torch, on Python 3.12, where that is installed. ALL=1: every such test, not only those of the commands.
 test-py312:
-	sh tools/test_py312.sh
+	sh tools/test_py312.sh $(ALL)
 
 clean:
 	rm -rf $(VENV) .venv-* build dist *.egg-info $(DEMO_OUTPUT) docs/_build docs/generated

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Import and the fast tests that need no torch, on Python 3.12 where it is installed.
+# Import and the fast tests that need no torch, on Python 3.12 where it is installed. With an argument all of those,
+# else those of the commands, which go through most of the rest.
 set -eu
 cd "$(dirname "$0")/.."
 python=$(for p in python3.12 "$HOME"/.pyenv/versions/3.12*/bin/python; do
@@ -28,5 +29,5 @@ PYTHONSAFEPATH=1 .venv-py312/bin/behavior-prism --help >/dev/null
 whole=$(grep -lrE '^pytestmark.*mark\.torch' tests | sed 's/^/--ignore=/')
 # shellcheck disable=SC2086 # one option a word
 PYTHONSAFEPATH=1 .venv-py312/bin/pytest -q -n 2 --dist loadfile -c tools/pytest_py312.ini --rootdir . \
-  tests/datasets tests/analysis tests/behavior_prism -m "not slow and not gui and not torch" \
+  ${1:+tests/datasets tests/analysis} tests/behavior_prism -m "not slow and not gui and not torch" \
   $whole --ignore=tests/analysis/test_real_clips.py

@@ -266,6 +266,7 @@ def test_unfinished_and_foreign_stores_are_refused(movie, encoder, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process its own peak")
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_recording(movie, tmp_path):
     """Peak memory over 6,000 frames is that over 1,500, whatever of a frame might be kept.
 

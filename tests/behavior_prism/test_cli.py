@@ -181,6 +181,7 @@ def test_a_batch_names_the_option_that_takes_what_was_cut_short(bad):
     assert result.exit_code == 1 and "--allow-cut-short takes" in result.output
 
 
+@pytest.mark.slow
 def test_a_batch_goes_on_and_lists_what_failed(bad):
     result = run("extract", bad / "text.mp4", bad / "good.mp4", bad / "damaged.mp4", "--out", bad / "features")
     assert result.exit_code == 1
@@ -265,6 +266,7 @@ def test_labels_of_another_recording(lab, tmp_path):
     assert f"no labels for the recording '{stores[0].name.split('.')[0]}'" in line
 
 
+@pytest.mark.slow
 def test_probe_and_features_must_fit(lab, tmp_path):
     video = next((lab / "videos").glob("*.mp4"))
     assert run("extract", video, "--out", tmp_path / "other", "--stride", 2).exit_code == 0

@@ -383,6 +383,7 @@ def test_a_script_for_slurm_says_the_command_again(tmp_path):
     assert (tmp_path / "slurm_logs").is_dir()
 
 
+@pytest.mark.slow
 def test_a_script_for_slurm_runs_under_an_array(lab, tmp_path):
     """As SLURM would: once for every part, with its number in the environment."""
     folder, weights = lab

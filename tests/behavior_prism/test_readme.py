@@ -14,7 +14,6 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 @pytest.mark.torch
-@pytest.mark.slow
 def test_the_python_example_runs_and_prints_scores(tmp_path):
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ, capture_output=True, text=True)

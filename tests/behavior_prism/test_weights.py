@@ -128,6 +128,7 @@ def test_clips_are_spread_over_the_recording(npz, video):
     assert not torch.equal(clips[0], clips[1])
 
 
+@pytest.mark.slow
 def test_a_dry_run_fetches_nothing(video, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("BEHAVIOR_PRISM_WEIGHTS", str(tmp_path))

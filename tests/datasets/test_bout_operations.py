@@ -285,6 +285,7 @@ def test_sets_follow_three_valued_logic(operation, one, other):
 
 @few
 @given(labels, labels)
+@pytest.mark.slow
 def test_sets_of_rows_that_know_only_seconds(one, other):
     def timed(a: Annotations) -> Annotations:
         return a.with_rows(

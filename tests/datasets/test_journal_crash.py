@@ -83,6 +83,7 @@ def keep_writing(study: Path, seed: int):
     return work
 
 
+@pytest.mark.slow
 def test_killed_hundreds_of_times_nothing_reported_is_lost(tmp_path):
     rng = random.Random(0)
     kills = acknowledged = 0

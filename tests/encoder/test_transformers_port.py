@@ -55,6 +55,7 @@ def write(folder, model):
     return folder / "model.safetensors"
 
 
+@pytest.mark.slow
 def test_base_agrees_at_full_size(tmp_path):
     """16 x 288 x 288, all 4,096 tokens of 768 channels; the port's own random weights, moved into ours and back."""
     size = PRESETS["base"]

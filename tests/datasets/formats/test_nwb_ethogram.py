@@ -62,6 +62,7 @@ def rows(draw, *, scored=False):
 
 @few
 @given(rows(), rows(scored=True), st.booleans())
+@pytest.mark.slow
 def test_there_and_back_in_pynwb_and_inspector(tmp_path, bouts, scored, in_frames):
     """Everything comes back, what was scored row by row; nothing that the inspector calls worse than a suggestion."""
     if not in_frames:
