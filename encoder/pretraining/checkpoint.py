@@ -123,7 +123,10 @@ def read_record(path: str | Path) -> CheckpointRecord:
     for name, size in files.items():
         found = (path / name).stat().st_size if (path / name).is_file() else None
         if found != size:
-            raise ValueError(f"{path / name}: expected {size} bytes, got {'no file' if found is None else found}")
+            raise ValueError(
+                f"{path / name}: expected {size} bytes, got {'no file' if found is None else found}; remove the folder "
+                f"{path.name} to go on from the checkpoint before it"
+            )
     return record
 
 
@@ -152,11 +155,14 @@ class Checkpointer:
         self._writing: tuple[Path, CheckpointRecord, Future[Any]] | None = None
         # own channel: messages of the writing thread must not mix with those of training
         self._group: Any = dist.new_group(backend="gloo") if layout.world > 1 else None
-        if layout.rank == 0:
+
+    def clear_left_behind(self) -> None:
+        """Make the folder, and remove what a run that was killed had not finished; nobody else may be writing."""
+        if self.layout.rank == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
             for left in self.folder.glob(f"step_*{_PARTIAL}"):
                 shutil.rmtree(left)
-        layout.barrier()
+        self.layout.barrier()
 
     def latest(self) -> Path | None:
         """Find the checkpoint to go on from.
@@ -303,7 +309,7 @@ def kept(metrics_of: Mapping[int, Mapping[str, float | None]], rule: KeepRule) -
     scores = {step: score for step in steps if (score := metrics_of[step].get(rule.best)) is not None}
     if rule.best and scores:
         sign = 1 if rule.best_is == "highest" else -1
-        stay.add(max(scores, key=lambda step: (sign * scores[step], step)))
+        stay.add(max(scores, key=lambda step: (sign * scores[step], -step)))
     return stay
 
 

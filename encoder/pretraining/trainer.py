@@ -5,7 +5,7 @@ over processes is one function (:func:`.parallel.parallelize`), learning rates a
 of a step travel in one message. A step is a function of parameters and batch, so a run that was stopped and resumed on
 as many processes gives the same bits as one that was not.
 
-Stopping: SIGTERM or SIGINT end the run after the step in progress, with a checkpoint; a second one ends it at once.
+Stopping: SIGTERM or SIGINT end the run after the step in progress, with a checkpoint (see :mod:`.process`).
 Under a cluster's scheduler, a command should then exit with :data:`EXIT_INTERRUPTED` and be queued again: the same
 call goes on from the latest checkpoint. ``torchrun`` turns every code but 0 into 1; ``state.json`` in the run's folder
 says ``interrupted`` or ``finished`` in any case.
@@ -14,17 +14,13 @@ says ``interrupted`` or ``finished`` in any case.
 from __future__ import annotations
 
 import dataclasses
-import gc
 import math
-import signal
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -43,6 +39,7 @@ from .parallel import (
     square_of_norm,
     whole_state,
 )
+from .process import collecting_together, only_trainer, stop_signals
 from .run_log import RunLog, finite_or_none
 from .same_run import hash_of_frozen, refuse_another_run, settings_of
 from .schedules import learning_rate
@@ -50,7 +47,6 @@ from .trainer_config import TrainerConfig
 
 EXIT_INTERRUPTED = 130  # what a command should exit with when a result says interrupted: queue it again
 MAX_SKIPPED_IN_A_ROW = 3
-COLLECT_EVERY = 500  # steps between garbage collections with several processes, so that all pause together
 
 Progress = Callable[[int, int, dict[str, float]], None]  # (steps done, steps in all, numbers of the latest)
 
@@ -72,7 +68,7 @@ class TrainResult:
     skipped : int
         Steps without update, for gradients that were not finite.
     metrics : dict of str to float or None
-        The numbers of the last step that was done now, and of the last evaluation; None for what was not finite there.
+        The numbers of the last step that was done now, and of the last evaluation; None for what is not finite.
     checkpoint : pathlib.Path
         The latest.
     """
@@ -173,18 +169,26 @@ class Trainer:
             If losses or gradients were not finite three times in a row.
         ValueError
             If the source gives nothing, or the checkpoint does not fit.
+        BlockingIOError
+            If another process trains in the folder.
         """
         c = self.config
-        step = self._resume()
-        numbers: dict[str, float] = {}
-        interrupted = False
-        with self._log as log, _signals() as signalled, _collecting_together(self.layout) as collect:
+        with (
+            only_trainer(self.folder, active=self.layout.rank == 0),
+            self._log as log,
+            stop_signals() as signalled,
+            collecting_together(self.layout.world) as collect,
+        ):
+            self._checkpoints.clear_left_behind()
+            step = self._resume()
+            numbers: dict[str, float] = {}
+            interrupted = False
             log.start(self._whole_settings(), step=step, world=self.layout.world)
             log.state("running", step, c.steps)
             self.objective.train()
             try:
                 while step < c.steps and not interrupted:
-                    numbers, batch, stop = self._step(step, bool(signalled))
+                    numbers, batch, stop = self._step(step, signalled)
                     step += 1
                     interrupted = stop and step < c.steps
                     self._look(step, numbers, batch, progress)
@@ -196,12 +200,15 @@ class Trainer:
             except BaseException:
                 log.state("failed", step, c.steps)
                 raise
+            finally:
+                self._batches = iter(())  # a loader's workers are not waited for at the exit
             log.state("interrupted" if interrupted else "finished", step, c.steps)
         latest = self._checkpoints.latest()
         assert latest is not None
-        return TrainResult(step, interrupted, self._skipped, {**numbers, **self._scores}, latest)
+        metrics = {name: finite_or_none(value) for name, value in {**numbers, **self._scores}.items()}
+        return TrainResult(step, interrupted, self._skipped, metrics, latest)
 
-    def _step(self, step: int, stop: bool) -> tuple[dict[str, float], Batch, bool]:
+    def _step(self, step: int, signalled: Sequence[int]) -> tuple[dict[str, float], Batch, bool]:
         """One update: gradients of all batches, one message, and the optimizer unless something is not finite."""
         c = self.config
         started = time.perf_counter()
@@ -220,7 +227,7 @@ class Trainer:
                 for name, value in metrics.items():
                     sums[name] = sums.get(name, 0) + value.detach().double() / c.accumulate
         average_gradients(self._learned, self.layout)
-        averages, norm, anyone_stops = self._together(sums, stop)
+        averages, norm, anyone_stops = self._together(sums, bool(signalled))
         skip = not (math.isfinite(averages["loss"]) and math.isfinite(norm))
         if not skip:
             if c.clip_norm and norm > c.clip_norm:
@@ -260,11 +267,12 @@ class Trainer:
         return dict(zip(names, averages, strict=True)), math.sqrt(square) if square >= 0 else math.nan, stops > 0
 
     def _next_batch(self) -> Batch:
-        for _ in range(2):
+        # not begun; begun where it ends, by a checkpoint taken just there; from its beginning
+        for _ in range(3):
             batch = next(self._batches, None)
             if batch is not None:
                 return batch
-            self._batches = iter(self.source)  # it has ended, or was not begun
+            self._batches = iter(self.source)
         raise ValueError("source: expected at least one batch, got none")
 
     def _look(self, step: int, numbers: dict[str, float], batch: Batch, progress: Progress | None) -> None:
@@ -279,7 +287,7 @@ class Trainer:
         if _due(step, c.eval_every, last) and self.evaluators:
             self._scores = self._evaluate(step)
             self._log.write(step, self._scores)
-        if _due(step, c.picture_every, last):
+        if _due(step, c.picture_every, last) and not numbers["skipped"]:  # nothing to be seen in what is not finite
             self._draw(step, batch)
 
     def _abort_if_diverged(self, step: int) -> None:
@@ -302,6 +310,10 @@ class Trainer:
                 with gathered(self.objective):
                     found = evaluator(self.objective, step)
                 scores.update({name: finite_or_none(float(value)) for name, value in found.items()})
+        if (best := self.config.keep.best) and best not in scores:
+            raise ValueError(
+                f"keep.best: expected a number of the evaluators ({', '.join(sorted(scores))}), got {best!r}"
+            )
         return scores
 
     def _draw(self, step: int, batch: Batch) -> None:
@@ -392,45 +404,3 @@ def _undisturbed(objective: Objective) -> Iterator[None]:
     finally:
         objective.train()
         set_random_state(state)
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT instead of ending; a second one ends at once, as if nobody listened."""
-    seen: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be listened to
-        yield seen
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def listen(number: int, _: FrameType | None) -> None:
-        seen.append(number)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    for number in before:
-        signal.signal(number, listen)
-    try:
-        yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _collecting_together(layout: Layout) -> Iterator[Callable[[int], None]]:
-    """Let no process stop for garbage while the others wait for it: all collect at the same steps."""
-    enabled = gc.isenabled()
-    if layout.world == 1 or not enabled:
-        yield lambda step: None
-        return
-    gc.collect()
-    gc.disable()
-    try:
-        yield lambda step: None if step % COLLECT_EVERY else _collect()
-    finally:
-        gc.enable()
-
-
-def _collect() -> None:
-    gc.collect()

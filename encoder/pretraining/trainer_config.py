@@ -115,7 +115,8 @@ class KeepRule:
     every : int
         And those whose step is a multiple of this; 0 for none.
     best : str
-        And the best by this metric of an evaluator; empty for none.
+        And the best by this metric of an evaluator; empty for none. A checkpoint has the numbers of the evaluation
+        before it: of several that share them, the earliest stays, which is nearest to what was judged.
     best_is : {"highest", "lowest"}
         What is best.
 
@@ -146,7 +147,8 @@ class TrainerConfig:
         Updates of the parameters.
     accumulate : int
         Batches of a source that make one step: the global batch is the source's batch times this times the number of
-        processes.
+        processes. The gradient is the mean over batches. Contrastive stages compare pairs within each batch only:
+        for them a larger batch is one of the source's, computed by chunks.
     clip_norm : float
         Gradients longer than this are shortened to it; 0 for no limit.
     precision : {"float32", "bfloat16"}
@@ -209,6 +211,8 @@ class TrainerConfig:
         _one_of("sharding", self.sharding, get_args(Sharding))
         for name in ("seed", "eval_every", "checkpoint_every", "log_every", "picture_every"):
             _whole(name, getattr(self, name), 0)
+        if self.keep.best and not self.eval_every:
+            raise ValueError(f"keep.best: expected eval_every above 0, to know {self.keep.best!r}, got 0")
         if self.schedule.shape != "constant" and self.schedule.warmup >= self.steps:
             raise ValueError(
                 f"schedule.warmup: expected fewer than the steps ({self.steps}), got {self.schedule.warmup}"

@@ -19,7 +19,7 @@ from toy_objective import ToyObjective, make_trainer, outcome
 from behavior_prism.encoder.pretraining.checkpoint import find_checkpoints
 from behavior_prism.encoder.pretraining.run_log import read_metrics
 from behavior_prism.encoder.pretraining.trainer import TrainingDiverged
-from behavior_prism.encoder.pretraining.trainer_config import ScheduleConfig
+from behavior_prism.encoder.pretraining.trainer_config import KeepRule, ScheduleConfig
 
 pytestmark = pytest.mark.torch
 TIMES = ("seconds", "seconds_waited")
@@ -150,6 +150,97 @@ def test_killed_while_a_checkpoint_is_written(straight, ended):
     assert not list(checkpoints.glob("*.partial"))
 
 
+def test_a_source_that_ends_is_begun_again_also_after_a_checkpoint_at_its_end(tmp_path):
+    class Ends(toy_objective.ToySource):
+        def __iter__(self):
+            endless = super().__iter__()
+            while self.given < 3:
+                yield next(endless)
+            self.given = 0
+
+    def run(folder, progress=None):
+        trainer = make_trainer(folder)
+        trainer.source = Ends()
+        result = trainer.run(progress)
+        return result, outcome(trainer)
+
+    def stop(step, *_):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    _, whole = run(tmp_path / "a")
+    assert run(tmp_path / "b", stop)[0].step == 3
+    assert same(run(tmp_path / "b")[1], whole)
+
+
+def test_a_signal_ends_the_run_after_the_step_in_progress(tmp_path):
+    """Also where it comes twice: from a scheduler to every process of a job, and from torchrun, which passes it on."""
+    trainer = make_trainer(tmp_path)
+    forward = trainer.objective.forward
+
+    def _told_to_stop(batch):
+        if trainer.source.given == 2:
+            for _ in range(2):
+                signal.raise_signal(signal.SIGTERM)
+        return forward(batch)
+
+    trainer.objective.forward = _told_to_stop
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: pytest.fail("nobody listened"))
+    try:
+        result = trainer.run()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (result.interrupted, result.step, result.checkpoint.name) == (True, 2, "step_00000002")
+
+
+def test_ctrl_c_after_a_signal_ends_the_run_at_once(tmp_path):
+    trainer = make_trainer(tmp_path)
+
+    def twice(step, *_):
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(twice)
+    assert json.loads((tmp_path / "state.json").read_text())["state"] == "failed"
+    assert find_checkpoints(tmp_path / "checkpoints") == []
+
+
+def test_the_source_is_let_go_when_the_run_ends(tmp_path):
+    class Closed(toy_objective.ToySource):
+        closed = 0
+
+        def __iter__(self):
+            try:
+                yield from super().__iter__()
+            finally:
+                self.closed += 1
+
+    trainer = make_trainer(tmp_path)
+    trainer.source = source = Closed()
+    trainer.run()
+    assert source.closed == 1
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path):
+    trainer = make_trainer(tmp_path)
+    left = tmp_path / "checkpoints" / "step_00000003.partial"  # what the other one is writing
+    left.mkdir(parents=True)
+    hold = (
+        "import sys; from pathlib import Path; from behavior_prism.encoder.pretraining.process import only_trainer\n"
+        "with only_trainer(Path(sys.argv[1])): print(1, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-P", "-c", hold, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"1\n"
+        with pytest.raises(BlockingIOError, match="another process is training in it; wait for that one or stop it"):
+            trainer.run()
+        assert left.is_dir() and not (tmp_path / "metrics.jsonl").exists()
+        other.communicate()
+    assert trainer.run().step == 6 and not left.exists()
+
+
 def test_accumulated_batches_are_one_large_batch(tmp_path):
     class Halves(toy_objective.ToySource):
         def __iter__(self):
@@ -213,10 +304,19 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(tmp_path):
     trainer = make_trainer(tmp_path, steps=3, poison=(0, 2))
     result = trainer.run()
     assert result.skipped == 2 and result.metrics["skipped"] == 1
+    assert result.metrics["loss"] is None and result.metrics["gradient_norm"] is None
     assert read_metrics(tmp_path)[0]["loss"] is None
     assert all(bool(p.isfinite().all()) for p in trainer.objective.parameters())
     moved = trainer.objective.student.patch_projection.weight - before.student.patch_projection.weight
     assert 0 < moved.abs().max() < 0.02  # the one good step only
+
+
+def test_no_picture_is_made_of_what_is_not_finite(tmp_path):
+    make_trainer(tmp_path, steps=3, poison=(1,), picture_every=1).run()
+    assert [path.name for path in sorted((tmp_path / "pictures").iterdir())] == [
+        "step_00000001_frame.png",
+        "step_00000003_frame.png",
+    ]
 
 
 def test_three_in_a_row_end_the_run(tmp_path):
@@ -247,6 +347,15 @@ def test_another_run_is_not_resumed(straight, options, message):
 
 def test_how_a_run_is_watched_may_change(straight):
     make_trainer(straight[0], eval_every=5, log_every=3, activation_checkpointing=True, sharding="replicate")
+
+
+def test_what_is_best_must_be_measured(tmp_path):
+    with pytest.raises(ValueError, match="keep.best: expected eval_every above 0, to know 'seen', got 0"):
+        make_trainer(tmp_path, keep=KeepRule(best="seen"))
+    trainer = make_trainer(tmp_path, keep=KeepRule(best="scene"), eval_every=2)
+    with pytest.raises(ValueError, match=r"keep.best: expected a number of the evaluators \(seen\), got 'scene'"):
+        trainer.run()
+    assert read_metrics(tmp_path)[-1]["step"] == 2
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):
