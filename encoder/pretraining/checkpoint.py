@@ -17,7 +17,6 @@ keeps an index in pickle, which could run code when read; the safetensors format
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import warnings
@@ -37,6 +36,7 @@ from torch.distributed.checkpoint.state_dict_saver import async_save, save
 
 from .parallel import Layout
 from .trainer_config import KeepRule
+from .whole_files import write_whole
 
 _NAME = re.compile(r"step_(\d{8,})")
 _PARTIAL = ".partial"
@@ -358,12 +358,7 @@ def set_random_state(state: dict[str, str]) -> None:
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(values, file, indent=1, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_whole(path, json.dumps(values, indent=1, allow_nan=False).encode(), sync=True)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -17,11 +17,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
-import struct
 import subprocess
-import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
@@ -30,6 +27,9 @@ from typing import IO, Any, Literal
 
 import torch
 from torch import Tensor
+
+from .png import write_png
+from .whole_files import write_whole
 
 State = Literal["running", "finished", "interrupted", "failed"]
 
@@ -100,7 +100,7 @@ class RunLog:
             except (ValueError, KeyError, TypeError):
                 raise ValueError(f"{path}: expected what a trainer writes, got something else") from None
         starts.append({"when": _now(), "step": step, "processes": world, **code_version()})
-        _write_text(path, json.dumps({**settings, "starts": starts}, indent=1) + "\n")
+        write_whole(path, json.dumps({**settings, "starts": starts}, indent=1).encode() + b"\n")
         self._truncate(step)
         self._lines = open(self.folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115 (closed in `close`)
         if self._wants_board:
@@ -141,7 +141,7 @@ class RunLog:
         """
         if self._active:
             values = {"state": state, "step": step, "steps": steps, "when": _now()}
-            _write_text(self.folder / "state.json", json.dumps(values) + "\n")
+            write_whole(self.folder / "state.json", json.dumps(values).encode() + b"\n")
 
     def picture(self, step: int, name: str, pixels_HWC: Tensor) -> None:
         """Write a picture.
@@ -179,7 +179,7 @@ class RunLog:
         path = self.folder / "metrics.jsonl"
         if path.is_file():
             lines = [json.dumps(line) + "\n" for line in read_metrics(self.folder) if line["step"] <= step]
-            _write_text(path, "".join(lines) if step else "")
+            write_whole(path, "".join(lines).encode())
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
@@ -267,40 +267,6 @@ def finite_or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_png(path: str | Path, pixels_HWC: Tensor) -> None:
-    """Write a picture as PNG (ISO/IEC 15948), 8 bits a channel, without filters.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        File to write, through a temporary name.
-    pixels_HWC : torch.Tensor
-        uint8, shape (height, width, 3).
-
-    Raises
-    ------
-    ValueError
-        If it is not a picture.
-    """
-    shape = tuple(pixels_HWC.shape)
-    if pixels_HWC.dtype != torch.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
-        raise ValueError(f"picture: expected uint8 of shape (height, width, 3), got {pixels_HWC.dtype} of {shape}")
-    height, width, _ = shape
-    rows = pixels_HWC.detach().cpu().reshape(height, width * 3)
-    rows = torch.cat([rows.new_zeros(height, 1), rows], dim=1)  # every row begins with its filter: none
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = zlib.compress(rows.contiguous().numpy().tobytes(), 6)
-    chunks = [_png_chunk(b"IHDR", header), _png_chunk(b"IDAT", body), _png_chunk(b"IEND", b"")]
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(b"".join([b"\x89PNG\r\n\x1a\n", *chunks]))
-    temporary.replace(path)
-
-
-def _png_chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -312,9 +278,3 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

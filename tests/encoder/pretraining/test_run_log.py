@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from behavior_prism.encoder.pretraining.run_log import RunLog, code_version, read_metrics, write_png
+from behavior_prism.encoder.pretraining.png import write_png
+from behavior_prism.encoder.pretraining.run_log import RunLog, code_version, read_metrics
 
 pytestmark = pytest.mark.torch
 
