@@ -3,7 +3,8 @@
 Paper: Zhao et al., VideoPrism, ICML 2024 (arXiv 2402.13217), which reports end-to-end fine-tuning beside frozen
 encoders without its settings. The model is the official classifier (one pooler as wide as a token, one linear layer).
 Labels are classes, one per clip, or three-state, one per clip and behaviour: present, absent, or not scored, which
-counts for nothing.
+counts for nothing. A loss is the mean over what is scored of a process's batch; over batches that are accumulated, and
+over processes, the mean of these means is taken, so that a label among few counts more than one among many.
 
 Shapes: B clips, C classes.
 """
@@ -25,6 +26,7 @@ from ..initialise import names_without_decay
 from ..model import VideoEncoder
 from ..video_text import VideoTextModel
 from .adapt import height_of
+from .images import to_floats
 from .objective import Batch, Objective
 
 NOT_SCORED = -1
@@ -168,11 +170,11 @@ class FinetuneObjective(Objective):
         Raises
         ------
         ValueError
-            If labels and classes do not fit together.
+            If the video is not uint8, or labels and classes do not fit together.
         """
         label = batch["label"]
         self._check_label(label, len(batch["video"]))
-        logits_BC = self.model(batch["video"].float() / 255).logits.float()
+        logits_BC = self.model(to_floats(batch["video"], self.model.encoder)).logits.float()
         scored = label != NOT_SCORED
         if label.ndim == 1:
             loss = class_loss(logits_BC, label, self.class_weights)

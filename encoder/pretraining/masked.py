@@ -30,6 +30,7 @@ from ..pooling import AttentionPooler
 from ..transformer import Transformer
 from ..video_text import VideoTextModel
 from .decoders import ClipDecoder, DecoderConfig, TokenDecoder
+from .images import to_floats
 from .objective import Batch, Objective
 from .token_pictures import picture_of_tokens
 from .visible_tokens import VisibleTokens, encode_visible
@@ -210,9 +211,9 @@ class MaskedObjective(Objective):
         Raises
         ------
         ValueError
-            If the video and the masks do not fit together.
+            If the video is not uint8, or it and the masks do not fit together.
         """
-        video_BTHWC = batch["video"].float() / 255
+        video_BTHWC = to_floats(batch["video"], self.student)
         t, height, width = video_BTHWC.shape[1:4]
         shape = (t, *self.student.grid_size(height, width))
         permutation_BS = self._check_permutation(batch, shape)

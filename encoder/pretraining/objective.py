@@ -141,5 +141,6 @@ def to_device(batch: Batch, device: torch.device) -> dict[str, Tensor]:
     Returns
     -------
     dict of str to torch.Tensor
+        Scalars stay where they are: they are read, and reading them from a GPU would wait for it.
     """
-    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+    return {name: value.to(device, non_blocking=True) if value.ndim else value for name, value in batch.items()}

@@ -154,6 +154,11 @@ def test_labels_that_do_not_fit_are_refused(small, label, message):
         FinetuneObjective(classifier_from(small, 3))({"video": make_video(), "label": label})
 
 
+def test_pixels_that_are_floats_already_are_refused(small):
+    with pytest.raises(ValueError, match="video: expected uint8 from 0 to 255, got torch.float32"):
+        FinetuneObjective(classifier_from(small, 3))({"video": make_video() / 255, "label": torch.tensor([0, 1, 2, 0])})
+
+
 def test_what_cannot_be_fine_tuned_is_refused(small):
     model = classifier_from(small, 3)
     with pytest.raises(ValueError, match="at most the 4 layers of the encoder, got 5"):

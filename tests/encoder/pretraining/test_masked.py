@@ -310,6 +310,7 @@ def test_what_does_not_fit_is_refused(small):
         ({"video": batch["video"][:, :, :12, :12]}, r"permutation: expected shape \(2, 16\) .* got \(2, 64\)"),
         ({"video": batch["video"][:, :, :20]}, "multiples of the patch"),
         ({"run_length": torch.tensor(5)}, "run_length: expected 1 to 4 frames, got 5"),
+        ({"video": batch["video"] / 255}, "video: expected uint8 from 0 to 255, got torch.float32"),
         ({"masked_places": batch["masked_places"] + 8}, "places from 0 to 15"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -8,6 +8,7 @@ from toy_objective import ToyObjective
 
 from behavior_prism.encoder import VideoEncoder
 from behavior_prism.encoder.pretraining.masked import MaskedObjective
+from behavior_prism.encoder.pretraining.objective import to_device
 from behavior_prism.encoder.pretraining.parallel import (
     Layout,
     average_gradients,
@@ -48,6 +49,11 @@ def test_length_of_gradients_is_that_of_torch():
     average_gradients(learned, ALONE)
     assert square.dtype == torch.float64
     assert float(square) ** 0.5 == pytest.approx(float(torch.nn.utils.clip_grad_norm_(learned, 1e9)), rel=1e-6)
+
+
+def test_scalars_of_a_batch_stay_where_they_can_be_read():
+    moved = to_device({"video": torch.zeros(2, 3), "run_length": torch.tensor(5)}, torch.device("meta"))
+    assert moved["video"].device.type == "meta" and int(moved["run_length"]) == 5
 
 
 def test_no_gradients_have_no_length():
