@@ -284,7 +284,7 @@ class Trainer:
         if progress is not None and self.layout.rank == 0:
             progress(step, c.steps, numbers)
         self._abort_if_diverged(step)
-        if _due(step, c.eval_every, last) and self.evaluators:
+        if self.evaluators and (last or _due(step, c.eval_every, last)):
             self._scores = self._evaluate(step)
             self._log.write(step, self._scores)
         if _due(step, c.picture_every, last) and not numbers["skipped"]:  # nothing to be seen in what is not finite

@@ -162,7 +162,8 @@ class TrainerConfig:
     seed : int
         Of what is drawn while training (nothing, in our objectives: what is random about a batch comes with it).
     eval_every, checkpoint_every, log_every, picture_every : int
-        Every so many steps, and at the end; 0 for never (at the end a checkpoint is always written).
+        Every so many steps, and at the end; 0 for never, but at the end evaluators always judge and a checkpoint is
+        always written.
     keep : KeepRule
         Which checkpoints stay.
     asynchronous : bool

@@ -288,6 +288,12 @@ def test_evaluators_disturb_nothing(straight, tmp_path):
     torch.set_rng_state(state)
 
 
+def test_evaluators_judge_at_the_end_also_where_they_never_do_before(tmp_path):
+    result = make_trainer(tmp_path, steps=4, eval_every=0).run()
+    assert [line["step"] for line in read_metrics(tmp_path) if "seen" in line] == [4]
+    assert result.metrics["seen"] == 4
+
+
 def test_pictures(tmp_path):
     make_trainer(tmp_path, steps=3, picture_every=2).run()
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
