@@ -217,11 +217,13 @@ def _official(dim: int, layers: int, heads: int, mlp: int, frames: int) -> Encod
     return EncoderPreset(config=config, num_frames=frames, image_size=(288, 288))
 
 
-def _with_text(video: EncoderPreset, vocabulary: int, text_layers: int, norm_policy: str = "pre") -> EncoderPreset:
+def _with_text(
+    video: EncoderPreset, vocabulary: int, text_layers: int, norm_policy: str = "pre", auxiliary_layers: int = 2
+) -> EncoderPreset:
     values = {field.name: getattr(video.config, field.name) for field in dataclasses.fields(VideoEncoderConfig)}
     config = VideoTextConfig(
         **{**values, "norm_policy": norm_policy},
-        num_auxiliary_layers=2,
+        num_auxiliary_layers=auxiliary_layers,
         vocabulary_size=vocabulary,
         num_unimodal_layers=text_layers,
     )
@@ -249,7 +251,8 @@ PRESETS: dict[str, EncoderPreset] = {
     "base": _BASE,
     "large": _LARGE,
     "giant": _GIANT,
-    "lvt-tiny": _with_text(_TINY, 4096, 4),
+    # a shallow text tower of few pieces, and nothing between encoder and pooler: in float16 it stays below 12 MB
+    "lvt-tiny": _with_text(_TINY, 1000, 2, auxiliary_layers=0),
     "lvt-base": _with_text(_BASE, 32_000, 12),
     "lvt-large": _with_text(_LARGE, 32_000, 12),
     "lvt-giant": _with_text(_GIANT, 32_000, 16, "primer_hybrid"),

@@ -241,9 +241,7 @@ def test_commands_of_recipes_are_understood(name):
         assert given["tokenizer"]  # of no other corpus one is trained
 
 
-@pytest.mark.parametrize(
-    "name", ["smoke", "smoke_masked", "smoke_text", "tiny_contrastive", "lab_adapt", "lab_finetune"]
-)
+@pytest.mark.parametrize("name", ["smoke", "smoke_masked", "smoke_text", "tiny_images", "lab_adapt", "lab_finetune"])
 def test_commands_of_recipes_would_run(name, lab):
     stage, words = command_of(name)
     here = {"WEIGHTS": "stage1/weights.safetensors", "STUDY": "videos", "LABELS": "a.bouts.csv", "run": "nothing"}

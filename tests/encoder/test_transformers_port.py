@@ -85,6 +85,7 @@ def small_clip():
         num_spatial_layers=2,
         num_temporal_layers=1,
         num_unimodal_layers=2,
+        num_auxiliary_layers=2,
     )
     vision = vision_config(config, 8, 96)
     vision.num_auxiliary_layers = 2

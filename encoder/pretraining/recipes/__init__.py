@@ -20,6 +20,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "giant_contrastive": paper.giant_contrastive,
     "giant_masked": paper.giant_masked,
     "giant_text": paper.giant_text,
+    "tiny_images": tiny.tiny_images,
     "tiny_contrastive": tiny.tiny_contrastive,
     "tiny_masked": tiny.tiny_masked,
     "tiny_text": tiny.tiny_text,
