@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -418,8 +419,11 @@ def _both(scored: np.ndarray) -> bool:
 
 
 def _average_precision(present: np.ndarray, scores: np.ndarray) -> float:
+    """NaN for scores that are not finite, as in :mod:`.encoder.pretraining.scores`: no reason to end a run."""
     from sklearn.metrics import average_precision_score
 
+    if not np.isfinite(scores).all():
+        return math.nan
     return float(average_precision_score(present, scores))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -15,11 +16,12 @@ from behavior_prism.datasets.captions import prompts_of
 from behavior_prism.datasets.corpora import SimulatedCorpus
 from behavior_prism.datasets.simulate import VARIED_BEHAVIORS, simulate_varied_clip
 from behavior_prism.encoder.pretraining.evaluation import RetrievalEvaluator, ZeroShotEvaluator
+from behavior_prism.encoder.pretraining.finetune import FinetuneObjective, classifier_from
 from behavior_prism.encoder.pretraining.frozen_evaluation import ProbeEvaluator, mean_and_change
 from behavior_prism.encoder.pretraining.masks import MaskConfig
 from behavior_prism.encoder.pretraining.recipes import find_recipe
 from behavior_prism.pretrain_batches import MaskedTokens, PairTexts
-from behavior_prism.pretrain_evaluation import PrecisionProbe, simulator_evaluators
+from behavior_prism.pretrain_evaluation import PrecisionEvaluator, PrecisionProbe, simulator_evaluators
 
 pytestmark = pytest.mark.torch
 
@@ -103,3 +105,17 @@ def test_the_probe_of_labels_is_scikit_learns():
     assert SIZES.model_dim * 2 == features.shape[1]
     with pytest.raises(ValueError, match="labels: expected one of breathe to be both present and absent"):
         PrecisionProbe(*([{**b, "label": b["label"][:, 2:]} for b in side] for side in sides), ["breathe"])
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_features_that_are_not_finite_score_nothing_and_end_no_run(broken):
+    batch = {"video": pairs(8)["video"], "label": torch.arange(8, dtype=torch.int8)[:, None] % 2}
+    stage = objective()
+    tuned = FinetuneObjective(classifier_from(stage.model, 1, seed=0))
+    for encoder in (stage.model.vision_encoder, tuned.learned_model().encoder):
+        with torch.no_grad():
+            next(encoder.parameters()).fill_(broken)
+    probed = PrecisionProbe([batch], [batch], ["walk"])(stage, 0)
+    assert math.isnan(probed["labels/mean_average_precision"]) and probed["labels/chance"] == 0.5
+    judged = PrecisionEvaluator([batch], ["walk"])(tuned, 0)
+    assert math.isnan(judged["held_out/average_precision/walk"])
