@@ -187,25 +187,43 @@ def test_adapting_and_finetuning(lab, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_ends_with_the_same_bits(lab, tmp_path):
-    """SIGTERM in the middle, the same command again, against one run from end to end."""
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_that_was_stopped_ends_with_the_same_bits(lab, tmp_path, workers):
+    """SIGTERM to all processes of a run in the middle, the same command again, against one run from end to end."""
     command = [sys.executable, "-P", "-m", "behavior_prism", "pretrain"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     whole = run(*stage_2(lab, tmp_path / "whole"), "--steps", 24)
     assert whole.exit_code == 0, whole.output
-    args = [*command, *(str(a) for a in stage_2(lab, tmp_path / "stopped")), "--steps", "24"]
-    process = subprocess.Popen(args, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    metrics, deadline = tmp_path / "stopped" / "metrics.jsonl", time.monotonic() + 60
+    args = [*command, *(str(a) for a in stage_2(lab, tmp_path / "stopped")), "--steps", "24", "--workers", str(workers)]
+    process = subprocess.Popen(
+        args, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    metrics, deadline = tmp_path / "stopped" / "metrics.jsonl", time.monotonic() + 120
     while time.monotonic() < deadline and not (metrics.is_file() and metrics.read_text().count("\n") >= 3):
         time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130 and b"the same command goes on" in err, err
     assert not (tmp_path / "stopped" / "weights.safetensors").exists()
     again = run(*stage_2(lab, tmp_path / "stopped"), "--steps", 24)
     assert again.exit_code == 0, again.output
     one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "stopped"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(lab, tmp_path):
+    out = tmp_path / "taken"
+    out.mkdir()
+    holder = "import fcntl, sys; f = open(sys.argv[1], 'ab'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, out / ".lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        other.stdout.readline()
+        refused(run(*stage_2(lab, out)), "another process is training in it; wait for that one or stop it")
+        other.communicate(b"\n")
+    assert not (out / "weights.safetensors").exists()
+    (tmp_path / "file").write_text("no folder")
+    refused(run(*stage_2(lab, tmp_path / "file")), str(tmp_path / "file"))
 
 
 def test_dry_run_writes_nothing(lab, tmp_path):

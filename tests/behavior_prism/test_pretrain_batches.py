@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import signal
+import subprocess
 
 import numpy as np
 import pytest
@@ -123,6 +126,26 @@ def test_going_on_is_exact(workers):
     assert all(equal(next(resumed), batch) for batch in expected)
     assert all(equal(maker(step).batch, batch) for step, batch in enumerate(given))
     assert not equal(given[0], make(seed=6)(0).batch)
+
+
+def test_workers_end_with_their_parent_and_not_by_signals_to_all():
+    """A scheduler, or Ctrl-C, signals every process of a job; the parent stops after the step in progress."""
+    source = ClipBatches(make(), workers=2)
+    stream = iter(source)
+    next(stream)
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    # from another process, as a scheduler's are
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        subprocess.run(["kill", f"-{number}", *(str(worker.pid) for worker in workers)], check=True)
+    workers[0].join(0.5)
+    assert all(worker.is_alive() for worker in workers)
+    assert equal(next(stream), make()(1).batch)
+    workers[0].terminate()  # as at the exit of a parent that holds on to them
+    workers[0].join(20)
+    assert workers[0].exitcode == 0
+    stream.close()
+    assert not any(worker.is_alive() for worker in workers)
 
 
 def test_the_random_state_of_training_is_left_alone():
