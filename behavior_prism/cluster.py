@@ -219,7 +219,10 @@ def client_of(
             try:
                 client = distributed.Client(where, timeout=20)
             except OSError as error:
-                raise ValueError(f"cluster: no scheduler answers at {where} ({error})") from None
+                raise ValueError(
+                    f"cluster: no scheduler answers at {where} ({error}); expected local, local:N, slurm or "
+                    "the address of one that runs"
+                ) from None
             with client:
                 client.wait_for_workers(1, timeout=WAIT_FOR_WORKERS)
                 yield client, threads

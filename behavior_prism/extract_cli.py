@@ -150,6 +150,7 @@ def extract(
 
     Example: `behavior-prism extract 'raw/*.mp4' --out features`, or `behavior-prism extract my_study --dry-run`
     """
+    from .extraction_jobs import check_settings
     from .extraction_run import parse_part
     from .slurm_script import SlurmOptions
     from .study_add import expand_videos
@@ -195,8 +196,13 @@ def extract(
     regions = parse_regions(region or [], arena)
     of_files = {"regions": regions, "frames": parse_frames(frames), "fps": fps, "allow_cut_short": allow_cut_short}
     _check_places(study, out, tracks, of_files, only)
-    if source == "roi" and study is None and not tracks and not regions:
-        raise ValueError("--source roi: expected --tracks, --region or --arena to say who is where, got none")
+    with_option_names(check_settings, given)
+    if study is None and not tracks:
+        if source == "roi" and not regions:
+            raise ValueError("--source roi: expected --tracks, --region or --arena to say who is where, got none")
+        if source == "crop" or (source is None and (given["individuals"] or given["crops"])):
+            what = "--source crop" if source else "--individual" if given["individuals"] else "--crop"
+            raise ValueError(f"{what}: expected --tracks to say who is where, got none")
     if slurm_script is not None:
         with_option_names(_write_script, slurm_script, slurm_parts, options, overwrite, dry_run)
         return

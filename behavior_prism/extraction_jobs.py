@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .study_settings import INDIVIDUAL_SOURCES
 
 if TYPE_CHECKING:
     from behavior_prism.analysis.extraction_plan import ExtractionPlan
@@ -39,7 +41,7 @@ class ExtractionSettings:
     Raises
     ------
     ValueError
-        If a number is out of range, or step and rate are both given.
+        As :func:`check_settings`.
     """
 
     encoder: LoadedEncoder
@@ -56,18 +58,7 @@ class ExtractionSettings:
     max_undecodable: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("length", "step", "stride", "clip_stride"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name}: expected a whole number from 1 on, got {value}")
-        if self.batch is not None and min(self.batch) < 1:
-            raise ValueError(f"batch: expected two whole numbers from 1 on, got {self.batch}")
-        if self.max_undecodable is not None and not 0 <= self.max_undecodable <= 1:  # false for NaN too
-            raise ValueError(f"max_undecodable: expected a share from 0 to 1, got {self.max_undecodable}")
-        if self.rate is not None and self.step is not None:
-            raise ValueError("rate and step: expected one of them, got both")
-        if self.rate is not None and not 0 < self.rate < float("inf"):
-            raise ValueError(f"rate: expected a positive number of frames a second, got {self.rate}")
+        check_settings({f.name: getattr(self, f.name) for f in fields(self)})
 
     def window(self, fps: float) -> WindowSpec:
         """How a recording is cut.
@@ -137,6 +128,37 @@ class ExtractionSettings:
 
         most = MAX_UNDECODABLE if self.max_undecodable is None else self.max_undecodable
         return {"batch": self.batch, "max_undecodable": most}
+
+
+def check_settings(given: Mapping[str, Any]) -> None:
+    """Raise if settings are wrong whatever the encoder, so that nobody waits for one to be told.
+
+    Parameters
+    ----------
+    given : mapping of str to object
+        As :class:`ExtractionSettings` takes them; None and what is missing are as usual.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, a word is unknown, or step and rate are both given.
+    """
+    for name in ("length", "step", "stride", "clip_stride"):
+        value = given.get(name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name}: expected a whole number from 1 on, got {value}")
+    batch, share, rate = given.get("batch"), given.get("max_undecodable"), given.get("rate")
+    if batch is not None and min(batch) < 1:
+        raise ValueError(f"batch: expected two whole numbers from 1 on, got {batch}")
+    if share is not None and not 0 <= share <= 1:  # false for NaN too
+        raise ValueError(f"max_undecodable: expected a share from 0 to 1, got {share}")
+    if rate is not None and given.get("step") is not None:
+        raise ValueError("rate and step: expected one of them, got both")
+    if rate is not None and not 0 < rate < float("inf"):
+        raise ValueError(f"rate: expected a positive number of frames a second, got {rate}")
+    source = given.get("individual_source")
+    if source is not None and source not in INDIVIDUAL_SOURCES:
+        raise ValueError(f"individual_source: expected one of {list(INDIVIDUAL_SOURCES)}, got {source!r}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -328,17 +328,32 @@ def report_of_study(
 
     predictions = predictions_of_study(study, probe)
     named = predictions[0].parent.name
+    left_out: list[str] = []
     if not options.get("labels"):
         try:
             found = labels_of_study(study)
             spoken = {p.stem for p in predictions} & set(found.recordings)
             options["labels"] = [found] if spoken else ()
+            left_out = _not_predicted(found, spoken, predictions[0])
         except ValueError:  # a report without scores
             options["labels"] = ()
+    said = list(options.pop("ignore", ()))
+    left_out = [b for b in left_out if b not in said]
+    options["ignore"] = [*said, *left_out]
     if not options.get("features"):
         keys = [str(open_predictions(p).attrs["features_key"]) for p in predictions]
         stores = [study.feature_path(p.stem, key) for p, key in zip(predictions, keys, strict=True)]
         options["features"] = [store for store in stores if store.exists()]
     options.setdefault("title", study.name)
     place = study.reports_folder / f"{named}.html" if out is None else Path(out)
-    return report_files(predictions, place, overwrite=overwrite or out is None, **options)
+    path, scores, notes = report_files(predictions, place, overwrite=overwrite or out is None, **options)
+    return path, scores, [*(f"{b}: not among what {named} predicts; left out" for b in left_out), *notes]
+
+
+def _not_predicted(labels: Annotations, recordings: set[str], predictions: Path) -> list[str]:
+    """Behaviours of the journal that the probe was not taught: it chose what to learn when it was trained."""
+    from behavior_prism.analysis import open_predictions
+
+    known = {str(b) for b in open_predictions(predictions)["behavior"].values}
+    own = labels.select(recording=sorted(recordings))
+    return sorted((set(own.bouts["behavior"]) | set(own.scored["behavior"])) - known - {""})

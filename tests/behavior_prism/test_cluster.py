@@ -140,7 +140,7 @@ def test_no_scheduler_answers():
     from behavior_prism.cluster import run_on_cluster
 
     begun = time.monotonic()
-    with pytest.raises(ValueError, match="no scheduler answers at tcp://127.0.0.1:9"):
+    with pytest.raises(ValueError, match="no scheduler answers at tcp://127.0.0.1:9 .*expected local, local:N"):
         run_on_cluster([], EncoderSource(), "tcp://127.0.0.1:9")
     assert time.monotonic() - begun < 60
 

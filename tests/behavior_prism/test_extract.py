@@ -309,7 +309,9 @@ BAD = {
     "up": (["--up", "a,b"], "expected --crop"),
     "only": (["--only", "a"], "--only: expected a study"),
     "tracks": (["--tracks", "{stem}.h5", "--source", "crop"], "no such file"),
-    "no tracks": (["--source", "crop"], "expected tracks"),
+    "no tracks": (["--source", "crop"], "--source crop: expected --tracks"),
+    "animal of nowhere": (["--individual", "m1"], "--individual: expected --tracks"),
+    "crop of nobody": (["--crop", "2"], "--crop: expected --tracks"),
     "source": (["--source", "nose"], "--source: expected one of"),
     "both ways": (["--shard", "1/2", "--cluster", "local"], "--cluster and --shard: expected one of them"),
     "cluster": (["--cluster", "moon"], "--cluster: expected local"),
@@ -332,6 +334,14 @@ def test_one_line_for_what_is_wrong(lab, tmp_path, case):
     result = run("extract", folder / "b.mkv", "--encoder", weights, "--device", "cpu", *place, *given)
     assert expected in fails(result)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").glob("*.zarr"))
+
+
+@pytest.mark.parametrize("case", ["both", "length", "source", "damage", "no batch", "no tracks"])
+def test_nobody_waits_for_an_encoder_to_be_told_of_a_typo(lab, tmp_path, case):
+    folder, _ = lab
+    given, expected = BAD[case]  # an encoder that is not there would be said otherwise
+    result = run("extract", folder / "b.mkv", "--encoder", tmp_path / "none.safetensors", "--out", tmp_path, *given)
+    assert expected in fails(result)
 
 
 def test_two_recordings_of_one_name_are_refused(lab, tmp_path):

@@ -102,6 +102,11 @@ def test_what_is_ignored_is_not_learned(made):
     done("train", made, "--out", "few", "--ignore", "walk")
     card = json.loads((made / "probes/few/card.json").read_text())
     assert "walk" not in card["behaviors"] and (not names or set(card["behaviors"]) == set(names) - {"walk"})
+    done("predict", "few", made)  # and not asked for again when it is reported
+    told = done("report", made, "--probe", "few")
+    assert "walk: not among what few predicts; left out" in told
+    told = done("report", made, "--probe", "few", "--ignore", "walk")
+    assert "left out" not in told
 
 
 def test_two_stores_of_one_kind_are_not_guessed_between(made):
