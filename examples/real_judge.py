@@ -47,16 +47,8 @@ class Task:
         Rows of one group are held out together, shape (n,).
     one_of : bool
         Whether rows of a unit share one of the classes, so that the unit gets one prediction.
-    place : numpy.ndarray, optional
-        Where each row lies in time [frames], shape (n,).
-    stretch : numpy.ndarray, optional
-        Rows of which videos lie on one axis of time, shape (n,).
-    gap : int
-        Rows nearer than that to a row that is tested are not trained on [frames].
     caveat : str
         What the split does not rule out.
-    test_group : object, optional
-        Test this group only, train on the others.
     """
 
     title: str
@@ -65,11 +57,7 @@ class Task:
     unit: np.ndarray
     group: np.ndarray
     one_of: bool
-    place: np.ndarray | None = None
-    stretch: np.ndarray | None = None
-    gap: int = 0
     caveat: str = ""
-    test_group: object = None
 
     def folds(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Hold one group out at a time.
@@ -80,25 +68,7 @@ class Task:
             Indices of rows.
         """
         for group in np.unique(self.group):
-            if self.test_group is not None and group != self.test_group:
-                continue
-            test = self.group == group
-            train = ~test & ~self._near(test)
-            yield np.flatnonzero(train), np.flatnonzero(test)
-
-    def _near(self, test: np.ndarray) -> np.ndarray:
-        near = np.zeros(len(test), dtype=bool)
-        if self.place is None or self.stretch is None:
-            return near
-        for stretch in np.unique(self.stretch):
-            here = np.flatnonzero(self.stretch == stretch)
-            tested = np.sort(self.place[here][test[here]])
-            if len(tested):
-                after = np.searchsorted(tested, self.place[here])
-                behind = np.abs(self.place[here] - tested[np.minimum(after, len(tested) - 1)])
-                before = np.abs(self.place[here] - tested[np.maximum(after - 1, 0)])
-                near[here] = np.minimum(behind, before) <= self.gap
-        return near
+            yield np.flatnonzero(self.group != group), np.flatnonzero(self.group == group)
 
 
 # -- classifiers
@@ -229,22 +199,18 @@ def predict(task: Task, rows: np.ndarray, classifier: str) -> Prediction:
     score = np.full(task.label.shape, np.nan)
     for train, test in task.folds():
         score[test] = CLASSIFIERS[classifier](task, rows, train, test)
-    held = np.flatnonzero(np.isfinite(score).all(axis=1))
     if not task.one_of:
-        return Prediction(truth=task.label[held], score=score[held], unit=task.unit[held], one_of=False)
-    units, first = np.unique(task.unit[held], return_index=True)
-    mean = np.stack([score[held][task.unit[held] == u].mean(axis=0) for u in units])
-    return Prediction(truth=task.label[held][first], score=mean, unit=units, one_of=True)
+        return Prediction(truth=task.label, score=score, unit=task.unit, one_of=False)
+    units, first = np.unique(task.unit, return_index=True)
+    mean = np.stack([score[task.unit == u].mean(axis=0) for u in units])
+    return Prediction(truth=task.label[first], score=mean, unit=units, one_of=True)
 
 
-def draw_weights(prediction: Prediction, num_units: int, num_draws: int = NUM_DRAWS) -> np.ndarray:
+def draw_weights(num_units: int, num_draws: int = NUM_DRAWS) -> np.ndarray:
     """How often each unit is drawn, shape (1 + B, u); first comes the sample itself, each unit once."""
-    held = np.unique(prediction.unit)
-    picks = np.random.default_rng(SEED).integers(len(held), size=(num_draws, len(held)))
-    out = np.zeros((1 + num_draws, num_units))
-    out[0, held] = 1
-    out[1:, held] = np.stack([np.bincount(pick, minlength=len(held)) for pick in picks])
-    return out
+    picks = np.random.default_rng(SEED).integers(num_units, size=(num_draws, num_units))
+    drawn = [np.bincount(pick, minlength=num_units) for pick in picks]
+    return np.stack([np.ones(num_units), *drawn])
 
 
 def balanced_accuracy(prediction: Prediction, weights: np.ndarray) -> np.ndarray:
@@ -304,9 +270,9 @@ def _mean_of_known(values: np.ndarray) -> np.ndarray:
 MEASURES = {"balanced accuracy": balanced_accuracy, "AUROC": auroc, "average precision": average_precision}
 
 
-def all_measures(prediction: Prediction, num_units: int) -> dict[str, np.ndarray]:
+def all_measures(prediction: Prediction) -> dict[str, np.ndarray]:
     """Every measure of a prediction on the sample and on every draw, each of shape (1 + B,)."""
-    weights = draw_weights(prediction, num_units)
+    weights = draw_weights(int(prediction.unit.max()) + 1)
     return {name: measure(prediction, weights) for name, measure in MEASURES.items()}
 
 
@@ -396,7 +362,7 @@ class Verdicts:
         for classifier in classifiers:
             prediction = predict(self.task, rows, classifier)
             self.predictions[classifier, name] = prediction
-            self.scores[classifier, name] = all_measures(prediction, int(self.task.unit.max()) + 1)
+            self.scores[classifier, name] = all_measures(prediction)
 
     def members(self, classifier: str, names: Sequence[str], measure: str) -> list[np.ndarray]:
         """Draws of a measure for some kinds of features."""

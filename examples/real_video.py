@@ -23,7 +23,17 @@ import numpy as np
 import real_clips
 import real_flies
 from real_features import SIMPLE, embeddings_as_features, encoder_features, random_like, simple_features
-from real_judge import CLASSIFIERS, MEASURES, NUM_DRAWS, Prediction, Verdicts, average_precisions, difference, interval
+from real_judge import (
+    CLASSIFIERS,
+    MEASURES,
+    NUM_DRAWS,
+    Prediction,
+    Verdicts,
+    average_precisions,
+    difference,
+    draw_weights,
+    interval,
+)
 from real_sets import FLY_PRESENT, SETS, RealSet
 from rich.console import Console
 from rich.progress import track
@@ -137,6 +147,8 @@ def judge_set(real: RealSet, contenders: list[Contender], cache: Path, console: 
     def score(name: str, rows: np.ndarray) -> None:
         for verdict in verdicts:
             verdict.add(name, rows)
+            said = [f"{verdict.scores[c, name][real.measure][0]:.2f} ({c})" for c in CLASSIFIERS]
+            console.print(f"{verdict.task.title}: {name}: {real.measure} {', '.join(said)}", highlight=False)
 
     begun = time.process_time()
     simple = [simple_features(s, folder) for s in track(real.sources, f"{real.name}: simple", console=console)]
@@ -249,7 +261,7 @@ def behaviour_lines(verdicts: Verdicts, kinds: dict[str, list[str]]) -> list[str
     names = verdicts.task.names
 
     def single(prediction: Prediction) -> np.ndarray:
-        return average_precisions(prediction, np.ones((1, int(verdicts.task.unit.max()) + 1)))[0]
+        return average_precisions(prediction, draw_weights(int(prediction.unit.max()) + 1, num_draws=0))[0]
 
     lines = ["| average precision, probe | " + " | ".join(names) + " |", "| --- |" + " ---: |" * len(names)]
     truth = next(iter(verdicts.predictions.values())).truth
