@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +135,8 @@ def read_captions(path: str | Path) -> dict[str, list[CaptionedInterval]]:
         cells = [row[c].strip() if c in table.columns else "" for c in columns]
         try:
             start, stop = (float(cell) if cell else None for cell in cells)
+            if not all(math.isfinite(edge or 0) for edge in (start, stop)):
+                raise ValueError
         except ValueError:
             raise ValueError(
                 f"{table.where(row.line)}: expected numbers in {' and '.join(columns)}, got {cells}"

@@ -11,6 +11,7 @@ headers once. Pictures (``.jpg``, ``.png``, ``.webp``; img2dataset writes such t
 from __future__ import annotations
 
 import json
+import math
 import os
 import tarfile
 from collections import OrderedDict
@@ -29,6 +30,7 @@ MANIFEST = "shards.json"
 INDEX_ENDING = ".index.json"
 FORMAT = "behavior_prism shards 1"
 _OPEN_SHARDS = 32
+_MOST = 2**31 - 1  # frames of a clip, and frames per second
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +145,8 @@ def list_clips(shards: list[Path]) -> ClipTable:
     parts: list[dict[str, np.ndarray]] = []
     for number, path in enumerate(shards):
         index = path.with_name(path.stem + INDEX_ENDING)
-        columns = read_json(index).get("clips") if index.is_file() else scan_shard(path)
+        source = index if index.is_file() else path
+        columns = read_json(index).get("clips") if source is index else scan_shard(path)
         try:
             given = {c: columns[c] for c in COLUMNS if c != "shard"} if columns else {}
             part: dict[str, np.ndarray] = {c: np.asarray(given[c], COLUMNS[c]) for c in given}
@@ -151,7 +154,7 @@ def list_clips(shards: list[Path]) -> ClipTable:
             if len({len(column) for column in part.values()}) > 1:
                 raise ValueError("columns of one length")
         except (TypeError, KeyError, ValueError, OverflowError) as error:
-            raise ValueError(f"{index}: expected the places of clips ({error})") from None
+            raise ValueError(f"{source}: expected the places of clips ({error})") from None
         if not len(part["shard"]):
             raise ValueError(f"{path}: expected clips ({', '.join(VIDEO_ENDINGS)}), got none")
         stop = int(max((part["offset"] + part["size"]).max(), (part["text_offset"] + part["text_size"]).max()))
@@ -199,12 +202,23 @@ def scan_shard(path: Path) -> dict[str, list[Any]]:
                     if captions or not row["text_size"]:
                         row |= {"text_offset": member.offset_data, "text_size": member.size}
                         row["captioned"] = bool(captions)
-                    row["frames"] = row["frames"] or int(facts.get("frames") or 0)
-                    row["fps"] = row["fps"] or float(facts.get("fps") or 0)
+                    row["frames"] = row["frames"] or int(_number(facts, "frames", f"{path}: {member.name}"))
+                    row["fps"] = row["fps"] or _number(facts, "fps", f"{path}: {member.name}")
     except (tarfile.TarError, TypeError) as error:
         raise ValueError(f"{path}: corrupt: expected a tar file ({error})") from None
     rows = [row for row in samples.values() if row["size"]]
     return {column: [row[column] for row in rows] for column in empty}
+
+
+def _number(facts: dict[str, Any], name: str, what: str) -> float:
+    """A number of frames, or of frames per second; 0 if nothing says so."""
+    try:
+        value = float(facts.get(name) or 0)
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
+    if not 0 <= value <= _MOST:
+        raise ValueError(f"{what}: corrupt: expected {name} to be a number from 0 on, got {facts[name]!r}")
+    return value
 
 
 def _refuse_cut_short(path: Path) -> None:
@@ -248,6 +262,7 @@ def read_text(content: bytes, what: str) -> tuple[tuple[str, ...], dict[str, Any
         captions = (captions,) if isinstance(captions, str) else tuple(captions)
         if not all(isinstance(caption, str) for caption in captions):
             raise ValueError("captions are texts")
+        captions = tuple(caption.strip() for caption in captions if caption.strip())
     except (ValueError, TypeError) as error:
         raise ValueError(f"{what}: corrupt: expected captions, fps and frames ({error})") from None
     return captions, facts

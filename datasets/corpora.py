@@ -16,7 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from .clip_shards import ShardFiles, decode_frames, find_shards, list_clips, read_text
+from .clip_shards import (
+    PICTURE_ENDINGS,
+    ClipTable,
+    ShardFiles,
+    decode_frames,
+    find_shards,
+    list_clips,
+    read_text,
+    split_name,
+)
 from .frame_source import FrameSource
 from .shard_writing import stretches
 
@@ -150,7 +159,8 @@ class ShardCorpus(Corpus):
         clips = list_clips(paths)
         pictures = clips.frames == 1
         if pictures.any() and not pictures.all():
-            raise ValueError(f"{place}: expected clips or pictures, got both; put them into two folders")
+            self._refuse_pictures(clips.take(pictures), ShardFiles(paths))
+            pictures[:] = False  # clips that are too short
         self.pictures = bool(pictures.all())
         steps = np.array([_step(fps, rate) for fps in clips.fps.tolist()])
         needed = np.where(pictures, 1, (num_frames - 1) * steps + 1)
@@ -183,6 +193,11 @@ class ShardCorpus(Corpus):
             raise ValueError(f"{what}: expected a number of frames in its json, got none")
         wanted = choose_frames(frames, num_frames, self._step_of(fps), rng)
         return Clip(decode_frames(content, wanted, what), captions)
+
+    def _refuse_pictures(self, clips: ClipTable, files: ShardFiles) -> None:
+        for shard, offset in zip(clips.shard.tolist(), clips.offset.tolist(), strict=True):
+            if split_name(files.member_name(shard, offset))[1] in PICTURE_ENDINGS:
+                raise ValueError(f"{self.name}: expected clips or pictures, got both; put them into two folders")
 
     def _step_of(self, fps: float) -> int | None:
         return None if self.rate is None else _step(fps, self.rate)

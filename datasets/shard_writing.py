@@ -340,8 +340,14 @@ def _what_is_there(folder: Path) -> tuple[ShardReport, int]:
     report, done = ShardReport(), 0
     while (index := _place(folder, report.shards).with_suffix(INDEX_ENDING)).is_file():
         known = read_json(index)
-        done = int(known["next"])
-        _count(report, known)
+        try:
+            done = int(known["next"])
+            _count(report, known)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{index}: expected the list of a shard's clips, got something else ({error}); remove it, and the "
+                "same command makes the shard again"
+            ) from None
     return report, done
 
 

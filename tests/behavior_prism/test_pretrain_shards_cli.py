@@ -88,6 +88,8 @@ def test_the_simulators_captions_are_found(tmp_path):
     [
         ("recording,caption\na,\n", "line 2: expected a recording and a caption"),
         ("recording,caption,start_frame,stop_frame\na,x,1,b\n", "line 2: expected numbers in start_frame"),
+        ("recording,caption,start_frame,stop_frame\na,x,0,inf\n", "line 2: expected numbers in start_frame"),
+        ("recording,caption,start,stop\na,x,nan,2\n", "line 2: expected numbers in start and stop"),
         ("recording,caption,start,stop\na,x,1,\n", "line 2: expected both of start and stop"),
         ("name,caption\na,x\n", "recording"),
     ],

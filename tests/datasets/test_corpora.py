@@ -73,6 +73,19 @@ def test_pictures_are_clips_of_one_frame(tmp_path):
     assert read.frames.shape == (1, 8, 8, 3) and (read.frames == 90).all() and read.captions == ("grey",)
 
 
+def test_clips_of_one_frame_are_too_short_and_no_pictures(video_file, tmp_path):
+    intervals = [CaptionedInterval(caption="jumps", start=a, stop=b) for a, b in ((0, 20), (30, 31), (40, 60))]
+    write_shards({"a": Video(video_file(60, "a.mp4"))}, tmp_path / "shards", captions={"a": intervals})
+    corpus = ShardCorpus(tmp_path / "shards", num_frames=5)
+    assert len(corpus) == 2 and corpus.left_out == 1 and not corpus.pictures and corpus.captioned
+    with tarfile.open(tmp_path / "shards" / "more.tar", "w") as tar:
+        header = tarfile.TarInfo("0.png")
+        header.size = 1
+        tar.addfile(header, io.BytesIO(b"x"))
+    with pytest.raises(ValueError, match="expected clips or pictures, got both; put them into two folders"):
+        ShardCorpus(tmp_path / "shards", num_frames=5)
+
+
 def test_windows_of_recordings(video_file):
     videos = {"a": Video(video_file(103, "a.mp4")), "b": Video(video_file(40, "b.mp4", fps=50))}
     corpus = RecordingCorpus(videos, num_frames=8, rate=25)

@@ -243,6 +243,15 @@ def test_damaged_shards_are_refused(two, tmp_path):
     tar_of(tmp_path / "bad.tar", {"a.mp4": b"x", "a.json": b'{"captions": [3]}'})
     with pytest.raises(ValueError, match=r"bad.tar: a.json: corrupt: expected captions"):
         list_clips([tmp_path / "bad.tar"])
+    for facts, reason in (
+        ('{"frames": "many"}', "frames to be a number from 0 on, got 'many'"),
+        ('{"frames": -1}', "frames to be a number from 0 on, got -1"),
+        ('{"frames": 9, "fps": Infinity}', "fps to be a number from 0 on, got inf"),
+        ('{"frames": 9, "fps": [25]}', "fps to be a number from 0 on, got .25."),
+    ):
+        tar_of(tmp_path / "bad.tar", {"a.mp4": b"x", "a.json": facts.encode()})
+        with pytest.raises(ValueError, match=rf"bad.tar: a.json: corrupt: expected {reason}"):
+            list_clips([tmp_path / "bad.tar"])
     tar_of(tmp_path / "none.tar", {"a.npy": b"x"})
     with pytest.raises(ValueError, match="none.tar: expected clips"):
         list_clips([tmp_path / "none.tar"])
@@ -251,6 +260,22 @@ def test_damaged_shards_are_refused(two, tmp_path):
         find_shards(tmp_path / "empty")
     with pytest.raises(FileNotFoundError, match="no such thing"):
         find_shards(tmp_path / "nowhere")
+
+
+def test_blank_captions_are_none(tmp_path):
+    assert read_text(b'{"captions": ["", "a fly sits ", " "], "fps": 25}', "x")[0] == ("a fly sits",)
+    for text in ('{"captions": ["", " "]}', '{"caption": " "}', '{"captions": []}'):
+        tar_of(tmp_path / "0.tar", {"a.mp4": b"x", "a.json": text.encode()})
+        assert not list_clips([tmp_path / "0.tar"]).captioned.any()
+
+
+def test_a_list_of_clips_that_is_none_is_named(two, tmp_path):
+    write_shards(two, tmp_path / "out", SECOND)
+    manifest = tmp_path / "out" / "shards.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "complete": False}))
+    (tmp_path / "out" / "clips-000001.index.json").write_text('{"clips": {}}')
+    with pytest.raises(ValueError, match=r"clips-000001.index.json: expected the list of a shard's clips"):
+        write_shards(two, tmp_path / "out", SECOND)
 
 
 def test_a_tar_cut_between_two_clips_is_no_whole_one(two, tmp_path):
