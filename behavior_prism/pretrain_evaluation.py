@@ -12,30 +12,39 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from behavior_prism.datasets.captions import prompts_of
-from behavior_prism.datasets.corpora import Clip, Corpus, LabelledCorpus, SimulatedCorpus
-from behavior_prism.datasets.simulate import VARIED_BEHAVIORS, simulate_varied_clip
-
-from .encoder import VideoClassifier
+from .datasets.captions import prompts_of
+from .datasets.corpora import Clip, Corpus, LabelledCorpus, SimulatedCorpus
+from .datasets.simulate import VARIED_BEHAVIORS, simulate_varied_clip
 from .encoder.preprocess import resize_frames
 from .encoder.pretraining.evaluation import CollapseEvaluator, ProbeEvaluator, RetrievalEvaluator, ZeroShotEvaluator
-from .encoder.pretraining.frozen_evaluation import mean_and_change
-from .encoder.pretraining.images import to_floats
-from .encoder.pretraining.judging import judging, over_batches, video_encoder_of
-from .encoder.pretraining.objective import Batch, Evaluator, Objective, to_device
-from .encoder.pretraining.scores import linear_probe
+from .encoder.pretraining.objective import Evaluator
 from .pretrain_batches import BatchMaker, Finish, PairTexts, Sample
+from .pretrain_judges import HeldOutLoss, PrecisionEvaluator, PrecisionProbe
+from .pretrain_options import RATE, PretrainOptions
+from .pretrain_sources import is_recordings, open_corpus, open_labelled
 
 if TYPE_CHECKING:
-    from .encoder.pretraining.recipes import DataNeeds
+    from .encoder.pretraining.recipes import DataNeeds, Recipe
+
+__all__ = [
+    "FixedBatches",
+    "HeldOutLoss",
+    "PrecisionEvaluator",
+    "PrecisionProbe",
+    "corpus_evaluators",
+    "evaluators_of",
+    "label_probe",
+    "labelled_batches",
+    "labelled_of",
+    "simulator_evaluators",
+]
 
 BATCHES, BATCH = 4, 16  # at most so many, of so many clips
 LABELLED = 512  # windows that fine-tuning is judged by, at most
@@ -62,6 +71,100 @@ class FixedBatches:
         if self._made is None:
             self._made = self._make()
         return iter(self._made)
+
+
+def evaluators_of(
+    recipe: Recipe,
+    options: PretrainOptions,
+    corpora: Sequence[Corpus],
+    held_out: LabelledCorpus | None,
+    finish: Finish,
+) -> tuple[list[Evaluator], list[str]]:
+    """Say what judges a run.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Its stage, frames, picture and seed.
+    options : PretrainOptions
+        What to judge by.
+    corpora : sequence of Corpus
+        What is learned from; the simulator has splits to judge by.
+    held_out : LabelledCorpus or None
+        Of fine-tuning.
+    finish : Finish
+        Of the stage.
+
+    Returns
+    -------
+    evaluators : list of callable
+    notes : list of str
+        What the user should know.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If what is to judge by cannot be used.
+    """
+    data, seed = recipe.data, recipe.trainer.seed
+    if recipe.stage == "finetune":
+        if held_out is None:
+            return [], []
+        return [PrecisionEvaluator(labelled_batches(held_out, data), held_out.behaviors)], []
+    evaluators: list[Evaluator] = []
+    notes: list[str] = []
+    judged = list(corpora)
+    if options.evaluate is not None:
+        other, notes = open_corpus(
+            options.evaluate, num_frames=data.frames, image_size=data.image_size, rate=RATE, seed=seed
+        )
+        judged.append(other)
+        # recordings that are there for their labels need no captions
+        if not isinstance(other, SimulatedCorpus) and not (
+            options.labels and isinstance(finish, PairTexts) and not other.captioned
+        ):
+            evaluators += corpus_evaluators(other, data, finish, seed)
+    if simulated := next((c for c in judged if isinstance(c, SimulatedCorpus)), None):
+        evaluators += simulator_evaluators(simulated, data, finish, seed)
+    if options.labels:
+        train, test, told = labelled_of(options, data, seed)
+        evaluators.append(label_probe(train, test, data))
+        notes += told
+    if not evaluators:
+        notes.append("no held-out clips to judge by: give some with --evaluate")
+    return evaluators, notes
+
+
+def labelled_of(
+    options: PretrainOptions, data: DataNeeds, seed: int
+) -> tuple[LabelledCorpus, LabelledCorpus | None, list[str]]:
+    """Open labelled recordings, of what is judged by or else of the corpora.
+
+    Parameters
+    ----------
+    options : PretrainOptions
+        Labels, and which recordings are held out.
+    data : DataNeeds
+        Frames of a window.
+    seed : int
+        Of the choice of what is held out.
+
+    Returns
+    -------
+    As :func:`~behavior_prism.pretrain_sources.open_labelled`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there are no recordings, or labels are not of them.
+    """
+    wanted = [options.evaluate] if options.evaluate is not None else [c.place for c in options.corpora]
+    places = [place for place in wanted if is_recordings(place)]
+    if not places:
+        raise ValueError(f"labels: expected recordings that they are of (--evaluate), got only {', '.join(wanted)}")
+    return open_labelled(
+        places, options.labels, num_frames=data.frames, rate=RATE, held_out=options.held_out, seed=seed
+    )
 
 
 def simulator_evaluators(corpus: SimulatedCorpus, data: DataNeeds, finish: Finish, seed: int) -> list[Evaluator]:
@@ -256,177 +359,3 @@ def _fixed(corpus: Corpus, data: DataNeeds, finish: Finish, seed: int) -> list[d
     if errors := [each.error or each.failed[0].reason for each in made if each.error or each.failed]:
         raise ValueError(f"evaluate: expected clips that can be read, got {errors[0]}")
     return [each.batch for each in made]
-
-
-class HeldOutLoss:
-    """Loss and other numbers of an objective on clips that are not learned from.
-
-    Parameters
-    ----------
-    batches : iterable of batch
-        To be gone through again and again; as the stage's collator makes them.
-    name : str
-        In front of the numbers' names.
-    """
-
-    def __init__(self, batches: Iterable[Batch], name: str = "held_out") -> None:
-        self.batches, self.name = batches, name
-
-    def __call__(self, objective: Objective, step: int) -> dict[str, float]:
-        """Judge.
-
-        Parameters
-        ----------
-        objective : Objective
-            Any.
-        step : int
-            Not looked at.
-
-        Returns
-        -------
-        dict of str to float
-            Means over batches.
-        """
-        device = next(objective.parameters()).device
-        numbers: list[dict[str, float]] = []
-        with judging(objective):
-            for batch in self.batches:
-                loss, metrics = objective(to_device(batch, device))
-                numbers.append({key: float(value) for key, value in {"loss": loss, **metrics}.items()})
-        return {f"{self.name}/{key}": float(np.mean([each[key] for each in numbers])) for key in numbers[0]}
-
-
-class PrecisionEvaluator:
-    """Average precision of a classifier on recordings that are not learned from.
-
-    Parameters
-    ----------
-    batches : sequence of batch
-        With ``video`` and three-state ``label`` (B, C).
-    behaviors : sequence of str
-        What the columns mean.
-    """
-
-    def __init__(self, batches: Sequence[Batch], behaviors: Sequence[str]) -> None:
-        self.batches, self.behaviors = list(batches), tuple(behaviors)
-        self.labels = _labels(self.batches)
-
-    def __call__(self, objective: Objective, step: int) -> dict[str, float]:
-        """Judge.
-
-        Parameters
-        ----------
-        objective : FinetuneObjective
-            Of fine-tuning.
-        step : int
-            Not looked at.
-
-        Returns
-        -------
-        dict of str to float
-            By behaviour, of those that are both present and absent somewhere, and their mean.
-        """
-        model = objective.learned_model()
-        assert isinstance(model, VideoClassifier)
-        with judging(objective):
-            logits = over_batches(
-                objective, self.batches, ("video",), lambda batch: model(batch["video"].float() / 255).logits
-            ).numpy()
-        found = {}
-        for column, behavior in enumerate(self.behaviors):
-            scored = self.labels[:, column] >= 0
-            if _both(self.labels[scored, column]):
-                found[behavior] = _average_precision(self.labels[scored, column], logits[scored, column])
-        return _by_behavior("held_out", found)
-
-
-class PrecisionProbe:
-    """Frozen features of labelled recordings: a logistic regression per behaviour, judged on recordings held out.
-
-    Works on every objective. A window may show several behaviours, and what nobody scored counts neither way.
-
-    Parameters
-    ----------
-    train, test : sequence of batch
-        With ``video`` and three-state ``label`` (B, C); they share no recording.
-    behaviors : sequence of str
-        What the columns mean.
-    name : str
-        In front of the numbers' names.
-
-    Raises
-    ------
-    ValueError
-        If no behaviour is both present and absent on either side.
-    """
-
-    def __init__(
-        self, train: Sequence[Batch], test: Sequence[Batch], behaviors: Sequence[str], name: str = "labels"
-    ) -> None:
-        self.train, self.test, self.name = list(train), list(test), name
-        known, asked = _labels(self.train), _labels(self.test)
-        self.columns: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # where a side is scored it has both
-        for column, behavior in enumerate(behaviors):
-            one, other = known[:, column], asked[:, column]
-            if _both(one[one >= 0]) and _both(other[other >= 0]):
-                self.columns[behavior] = one, other
-        if not self.columns:
-            raise ValueError(
-                f"labels: expected one of {', '.join(behaviors)} to be both present and absent in recordings to learn "
-                "from and in recordings held out, got none"
-            )
-
-    def __call__(self, objective: Objective, step: int) -> dict[str, float]:
-        """Judge.
-
-        Parameters
-        ----------
-        objective : Objective
-            Any.
-        step : int
-            Not looked at.
-
-        Returns
-        -------
-        dict of str to float
-            ``average_precision/BEHAVIOUR``, ``mean_average_precision``, and ``chance``: what the latter is where
-            features say nothing.
-        """
-        encoder = video_encoder_of(objective)
-        with judging(objective):
-            known, asked = (
-                over_batches(
-                    objective, b, ("video",), lambda c: mean_and_change(encoder(to_floats(c["video"], encoder)))
-                )
-                for b in (self.train, self.test)
-            )
-        found, chance = {}, []
-        for behavior, (one, other) in self.columns.items():
-            taught, judged = torch.from_numpy(one >= 0), torch.from_numpy(other >= 0)
-            logits = linear_probe(known[taught], torch.from_numpy(one[one >= 0]).long(), asked[judged])
-            found[behavior] = _average_precision(other[other >= 0], (logits[:, 1] - logits[:, 0]).numpy())
-            chance.append(float((other[other >= 0] == 1).mean()))
-        return {**_by_behavior(self.name, found), f"{self.name}/chance": float(np.mean(chance))}
-
-
-def _labels(batches: Sequence[Batch]) -> np.ndarray:
-    values: np.ndarray = torch.cat([batch["label"] for batch in batches]).numpy()
-    return values
-
-
-def _both(scored: np.ndarray) -> bool:
-    return bool(0 < (scored == 1).sum() < len(scored))
-
-
-def _average_precision(present: np.ndarray, scores: np.ndarray) -> float:
-    """NaN for scores that are not finite, as in :mod:`.encoder.pretraining.scores`: no reason to end a run."""
-    from sklearn.metrics import average_precision_score
-
-    if not np.isfinite(scores).all():
-        return math.nan
-    return float(average_precision_score(present, scores))
-
-
-def _by_behavior(name: str, found: dict[str, float]) -> dict[str, float]:
-    mean = {f"{name}/mean_average_precision": float(np.mean(list(found.values())))} if found else {}
-    return {**mean, **{f"{name}/average_precision/{behavior}": value for behavior, value in found.items()}}

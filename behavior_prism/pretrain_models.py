@@ -1,21 +1,25 @@
-"""Objectives of the stages, from recipes and the weights to start from."""
+"""Objectives of the stages, from recipes and the weights to start from; and these weights."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .encoder import VideoEncoder, VideoTextConfig, VideoTextModel
+from .encoder.checkpoints import read_model
 from .encoder.pretraining.adapt import adaptation_objective, layerwise_scales
 from .encoder.pretraining.contrastive import ContrastiveObjective
 from .encoder.pretraining.finetune import FinetuneObjective, classifier_from
 from .encoder.pretraining.image_tower import load_image_tower
 from .encoder.pretraining.masked import MaskedObjective
 from .encoder.pretraining.objective import Objective
-from .encoder.pretraining.recipes import Recipe, objective_config
+from .encoder.pretraining.recipes import DataNeeds, Recipe, Stage, objective_config
 from .encoder.pretraining.text_tuning import TextTuningObjective, assemble_text_tuning
+
+if TYPE_CHECKING:
+    from .pretrain_options import PretrainOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,87 @@ def encoder_in(model: Any, role: str) -> VideoEncoder:
     if isinstance(model, VideoEncoder):
         return model
     raise ValueError(f"{role}: expected a video encoder or a video-text model, got a {type(model).__name__}")
+
+
+def starting_weights(stage: Stage, options: PretrainOptions) -> dict[str, Any]:
+    """Read the models that a stage starts from; their sizes and kind are looked at where they are used.
+
+    Parameters
+    ----------
+    stage : str
+        Which.
+    options : PretrainOptions
+        Their files.
+
+    Returns
+    -------
+    dict of str to model
+        By role, as :func:`build_objective` takes them.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If a file is missing, is no weights file, or holds random weights.
+    """
+    mean, std = options.image_mean, options.image_std
+    if (mean is None) != (std is None):
+        raise ValueError(f"image_mean: expected both of image_mean and image_std, or none, got {mean} and {std}")
+    if mean is not None and options.init is None:
+        raise ValueError("image_mean: expected an image model to start from (--init), got none")
+    roles = {
+        "contrastive": {"init": False},
+        "masked": {"teacher": True},
+        "text": {"stage_1": True, "encoder": False},
+        "adapt": {"weights": True},
+        "finetune": {"weights": True},
+    }[stage]
+    found: dict[str, Any] = {}
+    for role, needed in roles.items():
+        path: Path | None = getattr(options, role)
+        if path is None:
+            if needed:
+                raise ValueError(f"{role}: expected a weights file to start from, got none")
+            continue
+        if role == "init" and mean is not None and std is not None:
+            found[role] = ImageWeights(path=path, mean=mean, std=std)
+            continue
+        try:
+            model, trained = read_model(path)
+        except ValueError as error:
+            hint = "; an image model needs --image-mean and --image-std" if role == "init" else ""
+            raise ValueError(f"{role}: {error}{hint}") from None
+        if not trained:
+            raise ValueError(f"{role}: {path}: expected weights that were learned, got random ones")
+        found[role] = model
+    return found
+
+
+def sizes_of_weights(recipe: Recipe, start: dict[str, Any]) -> Recipe:
+    """Give a recipe that takes whatever model there is that model's frames and picture.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        One with a model of its own stays as it is.
+    start : dict of str to model
+        From :func:`starting_weights`.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    ValueError
+        If the weights are of the wrong kind.
+    """
+    if recipe.model:
+        return recipe
+    config = encoder_in(start["weights"], "weights").config
+    frames, rows, cols = config.pos_emb_shape
+    image_size = (rows * config.patch_size, cols * config.patch_size)
+    data: DataNeeds = dataclasses.replace(recipe.data, frames=frames, image_size=image_size)
+    return dataclasses.replace(recipe, data=data)
 
 
 def build_objective(

@@ -234,7 +234,7 @@ def test_dry_run_writes_nothing(lab, tmp_path):
 def test_overrides():
     options = PretrainOptions(corpora=(), steps=60, batch=32, seed=5)
     recipe = resolve_recipe("contrastive", "tiny", options)
-    assert (recipe.trainer.steps, recipe.trainer.schedule.warmup) == (60, 5)
+    assert (recipe.trainer.steps, recipe.trainer.schedule.warmup) == (60, 4)
     assert (recipe.data.batch, recipe.trainer.seed) == (32, 5)
     with pytest.raises(ValueError, match="recipe: expected one of the stage masked, got 'smoke'"):
         resolve_recipe("masked", find_recipe("smoke"), options)
