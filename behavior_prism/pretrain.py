@@ -93,6 +93,7 @@ def pretrain(
     if layout.rank == 0 and tell is not None:
         for note in run.notes:
             tell(note)
+    _refuse_another_tokenizer(folder, run)
     failures = folder / (FAILURES if layout.world == 1 else f"failures-{layout.rank}.jsonl")
     source = ClipBatches(run.train, workers=_workers(options.workers, layout.world), failures=failures)
     trainer = Trainer(
@@ -105,6 +106,9 @@ def pretrain(
         description=run.description,
         device=options.device,
     )
+    if layout.rank == 0 and run.tokenizer is not None and not (folder / TOKENIZER).is_file():
+        with atomic_write(folder / TOKENIZER) as fresh:
+            shutil.copyfile(run.tokenizer.path, fresh)
     result = trainer.run(progress)
     if not result.interrupted:
         state = trainer.learned_state()
@@ -114,19 +118,28 @@ def pretrain(
     return result
 
 
+def _refuse_another_tokenizer(folder: Path, run: PretrainRun) -> None:
+    """The same ids would be other words."""
+    kept = folder / TOKENIZER
+    if run.tokenizer is not None and kept.is_file() and kept.read_bytes() != run.tokenizer.path.read_bytes():
+        raise ValueError(
+            f"{kept}: expected the tokenizer that the run was begun with, got another ({run.tokenizer.path}); choose "
+            "another folder, or give this one"
+        )
+
+
 def _workers(wanted: int | None, world: int) -> int:
     if wanted is not None:
         return wanted
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
-    return max(0, min(8, (os.cpu_count() or 1) // local - 1))
+    # of a job on a shared machine, not all of its cores
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(0, min(8, cores // local - 1))
 
 
 def _write_weights(folder: Path, run: PretrainRun, state: dict[str, Any], result: TrainResult) -> None:
     model = build(run.objective.learned_model().config, empty=False)  # type: ignore[arg-type]
     model.load_state_dict(merge_adapter_state(state))
-    if run.tokenizer is not None and run.tokenizer.path.resolve() != (folder / TOKENIZER).resolve():
-        with atomic_write(folder / TOKENIZER, overwrite=True) as fresh:
-            shutil.copyfile(run.tokenizer.path, fresh)
     save_encoder(folder / WEIGHTS, model, trained=True, overwrite=True)
     card = {
         "stage": run.recipe.stage,

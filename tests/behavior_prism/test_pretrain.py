@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from behavior_prism.encoder.pretraining.parallel import find_layout
 from behavior_prism.encoder.pretraining.recipes import RECIPES, find_recipe
 from behavior_prism.encoder.tokenizer import canonicalize
 from behavior_prism.pretrain import PretrainOptions, prepare, resolve_recipe
+from behavior_prism.pretrain import _workers as default_workers
 from behavior_prism.pretrain_cli import app as pretrain_app
 from behavior_prism.pretrain_sources import CorpusPlace
 
@@ -240,6 +242,16 @@ def test_overrides():
         resolve_recipe("masked", find_recipe("smoke"), options)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not say which cores a process has")
+def test_workers_are_no_more_than_the_cores_of_the_job():
+    cores = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        assert default_workers(None, 1) == 0 and default_workers(3, 1) == 3
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
 def command_of(name):
     """Stage and options of the one command in a recipe's docstring."""
     (command,) = re.findall(r"``((?:behavior-prism|torchrun) .*?)``", RECIPES[name].__doc__, re.DOTALL)
@@ -276,6 +288,11 @@ def test_resuming_with_another_recipe_is_refused(lab):
     refused(run(*stage_1(lab, out), "--steps", 5), "expected the settings of the run that is there")
     refused(run(*stage_2(lab, out)), "expected the settings of the run that is there")
     refused(run(*stage_1(lab, out, "videos"), "--steps", 4), "expected a caption for every clip")
+    other = shutil.copyfile(lab / "tokenizer.model", lab / "other.model")
+    assert run(*stage_1(lab, out)[:-1], other, "--steps", 4).exit_code == 0  # another name for the same one
+    with other.open("ab") as file:
+        file.write(b"\x2a\x00")  # an empty field: still a model, of the same size
+    refused(run(*stage_1(lab, out)[:-1], other, "--steps", 4), "expected the tokenizer that the run was begun with")
     assert (out / "weights.safetensors").read_bytes() == before
 
 
