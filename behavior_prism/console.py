@@ -59,6 +59,13 @@ class MissingExtra(Exception):
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
 
 
+_OPTION_OF = {
+    "allow_cut_short=True": "--allow-cut-short",
+    "(max_undecodable)": "(--max-undecodable)",
+    "(fps)": "(--fps)",
+}
+
+
 def named_as_options(text: str) -> str:
     """Put options in the place of the parameters that an error advises.
 
@@ -71,7 +78,9 @@ def named_as_options(text: str) -> str:
     -------
     str
     """
-    return text.replace("allow_cut_short=True", "--allow-cut-short")
+    for argument, option in _OPTION_OF.items():
+        text = text.replace(argument, option)
+    return text
 
 
 def say_error(text: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from .console import list_failures, named_as_options, print_table, say
+from .console import list_failures, named_as_options, notice, print_table, say
 
 if TYPE_CHECKING:
     from .extraction_estimate import Estimate
@@ -113,6 +113,13 @@ def _print_estimate(found: Estimate) -> None:
     )
     if len(sizes.columns):
         print_table(sizes, "Features by --grid, before compression")
+    for r in found.recordings:
+        if r.rare:
+            notice(
+                f"{r.name}: {len(r.rare)} of {r.individuals} individuals are there in less than 5 % of the frames, and "
+                f"cost as much as the others ({', '.join(r.rare[:3])}{', ...' * (len(r.rare) > 3)}): join fragments of "
+                "tracks, or name those wanted with --individual"
+            )
     if found.free_gigabytes is not None:
         say(f"{found.free_gigabytes:.1f} GB are free there")
     if found.seconds is not None and found.frames_per_second is not None:

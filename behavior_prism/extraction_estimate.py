@@ -21,6 +21,7 @@ SAMPLES = 3  # recordings to measure on, the first that have something left
 SAMPLE_SECONDS = 3.0  # on each, after the first windows
 SAMPLE_BATCHES = 32  # at most
 BYTES = 2  # of a number in a store
+RARE = 0.05  # of the sampled frames: who is there less is worth a word, as all frames are computed for each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,8 @@ class RecordingEstimate:
         Of features, before compression.
     store : pathlib.Path
         Where they go.
+    rare : list of str
+        Individuals that are there in less than 5 % of the sampled frames.
     """
 
     name: str
@@ -60,6 +63,7 @@ class RecordingEstimate:
     left: int
     megabytes: float
     store: Path
+    rare: list[str] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -179,7 +183,13 @@ def _of_recording(job: Job, plan: ExtractionPlan, weights_known: bool) -> Record
         left=left,
         megabytes=_bytes(plan, plan.grid[0] * plan.grid[1]) / 1e6,
         store=store,
+        rare=_rare(plan),
     )
+
+
+def _rare(plan: ExtractionPlan) -> list[str]:
+    there = plan.individuals.present(plan.frames).mean(axis=1)
+    return [name for name, share in zip(plan.individuals.names, there, strict=True) if share < RARE]
 
 
 def _bytes(plan: ExtractionPlan, tokens: int) -> float:

@@ -252,8 +252,8 @@ def _merge_labels(
     unknown = [b for b in where if b not in known]
     if unknown:
         raise ValueError(
-            f"unknown behaviour {unknown[0]!r} in the labels of {where[unknown[0]]!r}: expected one of {list(known)}; "
-            "name it or ignore it explicitly"
+            f"unknown behaviour{'s' * (len(unknown) > 1)} {', '.join(map(repr, unknown))} in the labels "
+            f"(such as {where[unknown[0]]!r}): expected one of {list(known)}; name or ignore (--ignore) what is more"
         )
     if not known and any(parts_of.values()):
         raise ValueError("the labels name no behaviour that is not ignored")

@@ -296,6 +296,28 @@ def test_every_animal_of_its_tracks(lab, tmp_path):
     assert json.loads(features.attrs["settings"])["resize"]["size"] == 1.5
 
 
+def test_a_dry_run_tells_of_animals_that_are_hardly_there(lab, tmp_path):
+    """All frames are computed for each of them; a tracker's fragments may be many."""
+    from behavior_prism import simulate_recording
+    from behavior_prism.datasets import load_tracks, write_recording
+
+    _, weights = lab
+    files = write_recording(simulate_recording("mouse", seconds=1, size=(96, 96), seed=3), tmp_path / "sim")
+    tracks = load_tracks(files["tracks"]).load()
+    first = str(tracks["individual"].values[0])
+    tracks["position"].loc[{"individual": first, "time": tracks["time"][1:]}] = float("nan")
+    tracks.to_netcdf(tmp_path / "fragments.nc")
+    args = (*options(weights, tmp_path / "out"), "--source", "crop", "--crop-pixels", 40, "--step", 1, "--dry-run")
+    told = run("extract", files["video"], "--tracks", tmp_path / "fragments.nc", *args)
+    assert told.exit_code == 0, told.output
+    assert f"1 of 2 individuals are there in less than 5 % of the frames, and cost as much as the others ({first})" in (
+        " ".join(told.output.split())
+    )
+    found = json.loads(run("extract", files["video"], "--tracks", tmp_path / "fragments.nc", *args, "--json").stdout)
+    assert found["recordings"][0]["rare"] == [first]
+    assert "5 %" not in run("extract", files["video"], "--tracks", files["tracks"], *args).output
+
+
 BAD = {
     "no place": ([], "--out: expected a folder"),
     "both": (["--step", "2", "--rate", "10"], "--rate and --step: expected one of them"),
