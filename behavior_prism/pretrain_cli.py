@@ -271,15 +271,24 @@ def _run(stage: Any, recipe: str, out: Path, dry_run: bool, corpus: list[str], *
         for note in notes:
             notice(note)
         return
-    with _live_numbers() as progress:
+    first = os.environ.get("RANK", "0") == "0"  # under torchrun the first process speaks for all
+    with _live_numbers(shown=first) as progress:
         try:
             result = pretrain(stage, recipe, out, options, progress=progress, tell=notice)
         except TrainingDiverged as error:
             raise ValueError(str(error)) from None
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise ValueError(
+                f"{out}: a process that makes batches was ended from outside, perhaps because memory ran out "
+                f"({' '.join(str(error).split())}); the same command goes on, with fewer --workers if it comes again"
+            ) from None
     if result.interrupted:
-        notice(f"interrupted at step {result.step}; the same command goes on")
+        if first:
+            notice(f"interrupted at step {result.step}; the same command goes on")
         raise typer.Exit(EXIT_INTERRUPTED)
-    if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks for all
+    if not first:
         return
     scores = [(name, f"{value:.4g}") for name, value in result.metrics.items() if "/" in name and value is not None]
     if scores:
@@ -288,7 +297,7 @@ def _run(stage: Any, recipe: str, out: Path, dry_run: bool, corpus: list[str], *
 
 
 @contextmanager
-def _live_numbers() -> Iterator[Any]:
+def _live_numbers(shown: bool) -> Iterator[Any]:
     """A bar with the numbers of the latest step beside it."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -299,15 +308,15 @@ def _live_numbers() -> Iterator[Any]:
         TimeRemainingColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=err_console) as bars:
+    with Progress(*columns, console=err_console, disable=not shown) as bars:
         task = bars.add_task("", total=None)
 
         def _show(step: int, steps: int, numbers: dict[str, float]) -> None:
-            shown = [f"{name} {value:.4g}" for name, value in numbers.items() if name in ("loss", "learning_rate")]
+            parts = [f"{name} {value:.4g}" for name, value in numbers.items() if name in ("loss", "learning_rate")]
             seconds = numbers.get("seconds") or 0
             if seconds:
-                shown.append(f"waiting {numbers.get('seconds_waited', 0) / seconds:.0%}")
-            bars.update(task, completed=step, total=steps, description=", ".join(shown))
+                parts.append(f"waiting {numbers.get('seconds_waited', 0) / seconds:.0%}")
+            bars.update(task, completed=step, total=steps, description=", ".join(parts))
 
         yield _show
 

@@ -213,6 +213,29 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(lab, tmp_path, workers):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
+def test_a_worker_that_was_killed_is_told_in_one_line(lab, tmp_path):
+    """As the kernel does where memory runs out."""
+    args = [*stage_2(lab, tmp_path / "run"), "--steps", 100_000, "--workers", 1]
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "behavior_prism", "pretrain", *(str(a) for a in args)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    metrics, deadline = tmp_path / "run" / "metrics.jsonl", time.monotonic() + 120
+    try:
+        while time.monotonic() < deadline and not (metrics.is_file() and metrics.read_text()):
+            time.sleep(0.02)
+        for worker in subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True).split():
+            os.kill(int(worker), signal.SIGKILL)
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 2 and "Traceback" not in err, err
+    assert err.count("error:") == 1 and "a process that makes batches was ended from outside" in err, err
+
+
 def test_a_folder_in_which_another_process_trains_is_refused(lab, tmp_path):
     out = tmp_path / "taken"
     out.mkdir()
