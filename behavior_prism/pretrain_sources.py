@@ -204,12 +204,12 @@ class CorpusPlace:
         CorpusPlace(place='shards/flies', weight=0.5)
         """
         place, equals, weight = text.rpartition("=")
-        if not equals:
+        if not equals or Path(text).exists():  # a path may hold =
             return cls(place=text)
         try:
             return cls(place=place, weight=float(weight))
         except ValueError:
-            return cls(place=text)  # a path may hold =
+            return cls(place=text)
 
 
 def is_recordings(place: str) -> bool:

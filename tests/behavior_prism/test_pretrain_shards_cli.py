@@ -119,6 +119,10 @@ def test_places_of_corpora(videos, tmp_path):
         open_corpus(str(tmp_path / "s"), **{**options, "num_frames": 61})
     assert CorpusPlace.parse("a=b/c") == CorpusPlace(place="a=b/c")
     assert CorpusPlace.parse("c=2") == CorpusPlace(place="c", weight=2.0)
+    there = tmp_path / "mice=2"
+    there.mkdir()
+    assert CorpusPlace.parse(str(there)) == CorpusPlace(place=str(there))
+    assert CorpusPlace.parse(f"{there}=3") == CorpusPlace(place=str(there), weight=3.0)
 
 
 def test_labelled_recordings_are_split_by_recording(videos, tmp_path):
