@@ -441,13 +441,14 @@ def test_split_adafactor_is_adafactor(two, tmp_path):
 @pytest.mark.slow
 def test_two_processes_in_half_precision(two, tmp_path):
     result = make_trainer(tmp_path, precision="bfloat16").run()
-    assert numbers(two / "half")[-1]["loss"] == pytest.approx(result.metrics["loss"], rel=0.05)
+    lines = [line for line in numbers(two / "half") if "loss" in line]  # not what evaluators say at the end
+    assert lines[-1]["loss"] == pytest.approx(result.metrics["loss"], rel=0.05)
     assert (two / "half" / "pictures" / "step_00000006_frame.png").is_file()
 
 
 @pytest.mark.slow
 def test_a_number_that_is_not_finite_on_one_process_is_skipped_on_all(two, tmp_path):
-    lines = numbers(two / "poisoned")
+    lines = [line for line in numbers(two / "poisoned") if "loss" in line]
     assert [line["skipped"] for line in lines] == [0, 1, 0, 1, 0, 0]
     trainer = make_trainer(tmp_path, poison=(1, 3))
     trainer.run()
