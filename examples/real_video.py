@@ -1,7 +1,7 @@
 """Does a trained encoder earn its place? Encoders beside random weights and simple features, on real video.
 
     python examples/real_video.py --data ../shared/data --encoder stage1=A.safetensors --encoder stage2=B.safetensors \
-        --cache /tmp/real-video --out report.md
+        --cache real_video_cache --out report.md
 
 Reads three sets of recordings that do not come with the package: ``bsoid``, ``larval-fish-strikes`` and
 ``sleap-flies``. Every kind of features goes through the same classifiers in the same folds; differences come with
