@@ -278,6 +278,10 @@ def test_memory_does_not_grow_with_the_recording(movie, tmp_path):
     peaks = []
     for count in (1500, 6000):
         video = movie(count, f"{count}.mkv", preset="ultrafast")
-        command = [sys.executable, "-c", script, str(video), str(weights), str(tmp_path / f"{count}.zarr")]
-        peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]) / 1024)
-    assert peaks[1] < peaks[0] + 14, peaks  # of the allocator's own; the least that could be kept is 18
+        measured = []
+        for k in range(2):  # the lower of two: the allocator's own differs by some megabytes, what is kept does not
+            command = [sys.executable, "-c", script, str(video), str(weights), str(tmp_path / f"{count}-{k}.zarr")]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            measured.append(int(done.stdout.split()[-1]) / 1024)
+        peaks.append(min(measured))
+    assert peaks[1] < peaks[0] + 10, peaks
